@@ -1,0 +1,1 @@
+"""The shared vocabulary of the study: parameters, records, seeds, paths, provenance, model loading."""

@@ -1,0 +1,248 @@
+"""``params.yaml``: every number of the study, checked once, here.
+
+``profile`` names one of the complete blocks under ``profiles``. Both blocks are checked on every load, so a
+mistake in the one that is not in use does not wait for the night it is needed.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from dreamshot.errors import StudyError
+
+ShotType = Literal["close", "medium", "long"]
+SHOT_TYPES: tuple[ShotType, ...] = get_args(ShotType)
+SetName = Literal["main", "ablation", "control", "strengths"]
+SET_NAMES: tuple[SetName, ...] = get_args(SetName)
+Dtype = Literal["float32", "bfloat16", "float16"]
+
+Count = Annotated[int, Field(ge=1)]
+CountOrNone = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Strength = Annotated[float, Field(ge=0, le=2)]
+
+
+class Block(BaseModel):
+    """A group of parameters: no unknown key, no silent conversion, no change after loading."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Ingest(Block):
+    min_year: Annotated[int, Field(ge=1880, le=2100)]
+    min_channels: Annotated[int, Field(ge=1, le=4)]
+    min_chroma: Annotated[float, Field(ge=0, le=128)]
+    min_side: Count
+    max_pixels: Count
+    dhash_distance: Annotated[int, Field(ge=-1, le=64)]  # -1 keeps near-duplicates; exact ones always go
+    bar_level: Annotated[int, Field(ge=0, le=255)]
+
+
+class Crop(Block):
+    method: Literal["attention", "entropy", "centre"]
+    size: Annotated[int, Field(ge=16, multiple_of=8)]
+
+
+class Select(Block):
+    """Frames a shot type for each split; no film in two splits, at most ``max_per_film`` a type and film."""
+
+    train: Count
+    test: Count
+    probe: Count
+    max_per_film: Count
+
+
+class Weights(Block):
+    """A model: a local folder or a hub id, with the revision to pin where it is a hub id ("" for a folder)."""
+
+    source: Annotated[str, Field(min_length=1)]
+    revision: str
+
+
+class ClipWeights(Weights):
+    """An open_clip model: with a hub id, ``name`` and ``pretrained`` as open_clip lists them."""
+
+    name: Annotated[str, Field(min_length=1)]
+
+
+class Models(Block):
+    base: Weights
+    captioner: Weights
+    clip: ClipWeights
+    dino: Weights
+
+
+class Caption(Block):
+    batch: Count
+    max_new_tokens: Count
+    num_beams: Count
+    dtype: Dtype
+
+
+class Train(Block):
+    """DreamBooth + LoRA on the UNet's attention, one for each shot type."""
+
+    rank: Count
+    lora_alpha: Positive
+    targets: Annotated[list[str], Field(min_length=1)]
+    steps: Count
+    batch: Count
+    learning_rate: Positive
+    warmup: CountOrNone
+    weight_decay: Annotated[float, Field(ge=0)]
+    max_grad_norm: Positive
+    checkpoint_every: Count
+    dtype: Dtype
+
+
+class PairSet(Block):
+    """One set of pairs: how many captions a shot type, how often each, at which strengths."""
+
+    per_type: Count
+    repetitions: Count
+    strengths: Annotated[list[Strength], Field(min_length=1)]
+
+
+class Sets(Block):
+    main: PairSet
+    ablation: PairSet
+    control: PairSet
+    strengths: PairSet
+
+
+class Generate(Block):
+    """The paper's sampler, DPM++ SDE Karras, and its prompt."""
+
+    prompt: str
+    prompt_ablation: str
+    negative_prompt: str
+    steps: Annotated[int, Field(ge=2)]
+    guidance: Annotated[float, Field(ge=1)]
+    size: Annotated[int, Field(ge=16, multiple_of=8)]
+    batch: Count
+    dtype: Dtype
+    sets: Sets
+
+    @model_validator(mode="after")
+    def prompts_have_their_fields(self) -> "Generate":
+        if "[caption]" not in self.prompt or "[shot_type]" not in self.prompt:
+            raise ValueError("prompt must hold [shot_type] and [caption]")
+        if "[caption]" not in self.prompt_ablation or "[shot_type]" in self.prompt_ablation:
+            raise ValueError("prompt_ablation must hold [caption] and not [shot_type]")
+        return self
+
+
+class Score(Block):
+    """DINO's own preprocessing (resize the shorter side, crop the centre) and the probe for shot types."""
+
+    batch: Count
+    dino_resize: Count
+    dino_crop: Count
+    probe_l2: Positive
+    probe_held_out: Annotated[float, Field(gt=0, lt=1)]
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+
+    @model_validator(mode="after")
+    def crop_fits(self) -> "Score":
+        if self.dino_crop > self.dino_resize:
+            raise ValueError(f"dino_crop {self.dino_crop} is larger than dino_resize {self.dino_resize}")
+        return self
+
+
+class Profile(Block):
+    """Every parameter of one study."""
+
+    seed: Annotated[int, Field(ge=0)]
+    world: Literal["demo", "real"]
+    frames: Annotated[str, Field(min_length=1)]
+    labels: Annotated[str, Field(min_length=1)]
+    captions: Annotated[str, Field(min_length=1)]
+    models: Models
+    ingest: Ingest
+    crop: Crop
+    select: Select
+    caption: Caption
+    train: Train
+    generate: Generate
+    score: Score
+
+    @model_validator(mode="after")
+    def enough_captions(self) -> "Profile":
+        for name in SET_NAMES:
+            wanted = getattr(self.generate.sets, name).per_type
+            if wanted > self.select.test:
+                raise ValueError(f"generate.sets.{name}.per_type {wanted} exceeds select.test {self.select.test}")
+        return self
+
+
+class Study(Block):
+    profile: Literal["demo", "paper"]
+    profiles: dict[Literal["demo", "paper"], Profile]
+
+    @model_validator(mode="after")
+    def blocks_are_there(self) -> "Study":
+        missing = {"demo", "paper"} - set(self.profiles)
+        if missing:
+            raise ValueError(f"profiles.{min(missing)} is missing; both blocks must be complete")
+        return self
+
+
+def params_path() -> Path:
+    """Where the parameters stand: ``params.yaml`` here, unless DREAMSHOT_PARAMS names another file."""
+    return Path(os.environ.get("DREAMSHOT_PARAMS", "params.yaml"))
+
+
+def read_yaml(path: Path) -> Any:
+    """The file's content; a missing or unreadable file is named with the remedy."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StudyError(f"{path}: no such file; run from the project's folder") from None
+    except yaml.YAMLError as error:
+        raise StudyError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def describe(error: ValidationError, path: Path) -> str:
+    """The first mistake in one line: file, key, value, what is wrong."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"] if part != "[key]") or "(top level)"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return f"{path}: {key}: unknown key, value {first['input']!r}; remove it or correct its name{more}"
+    if first["type"] == "missing":
+        return f"{path}: {key}: missing; both profiles need every key{more}"
+    value = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
+    return f"{path}: {key}{value}: {first['msg'].removeprefix('Value error, ')}{more}"
+
+
+def load_params() -> Profile:
+    """The parameters of the chosen profile.
+
+    Raises:
+        StudyError: the file is missing, or a key is unknown, missing, of a wrong type or impossible.
+    """
+    path = params_path()
+    raw = read_yaml(path)
+    try:
+        study = Study.model_validate(raw)
+    except ValidationError as error:
+        raise StudyError(describe(error, path)) from None
+    return study.profiles[study.profile]
+
+
+def shot_type_argument(value: str) -> ShotType:
+    """A stage's argument as a shot type."""
+    if value not in SHOT_TYPES:
+        raise StudyError(f"argument {value!r}: no such shot type; one of {', '.join(SHOT_TYPES)}")
+    return cast(ShotType, value)
+
+
+def set_argument(value: str) -> SetName:
+    """A stage's argument as the name of a set of pairs."""
+    if value not in SET_NAMES:
+        raise StudyError(f"argument {value!r}: no such set; one of {', '.join(SET_NAMES)}")
+    return cast(SetName, value)

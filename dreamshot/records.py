@@ -1,0 +1,103 @@
+"""Tables as parquet and pools of pictures as tar shards, written so that equal content has equal bytes."""
+
+import hashlib
+import io
+import os
+import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from dreamshot.errors import StudyError
+
+SHARD_SIZE = 1000
+
+
+def write_table(rows: pd.DataFrame, path: Path, by: str | list[str]) -> None:
+    """Write ``rows`` as parquet, sorted by ``by`` and without metadata, by one atomic rename."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = rows.sort_values(by, kind="stable").reset_index(drop=True)
+    table = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata(None)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    pq.write_table(table, part, compression="zstd")
+    os.replace(part, path)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a parquet table; a missing one names the stage's output that is not there."""
+    if not path.is_file():
+        raise StudyError(f"{path}: no such table; run `dvc repro`, or the stage that writes {path.parent}")
+    return pd.read_parquet(path)
+
+
+def picture_hash(pixels: np.ndarray) -> str:
+    """SHA-256 (hex) of a picture's shape and RGB bytes: files differ between systems, pixels do not."""
+    return hashlib.sha256(str(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+def png_bytes(pixels: np.ndarray) -> bytes:
+    """Encode (height, width, 3) uint8 RGB as PNG without metadata."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=4)
+    return buffer.getvalue()
+
+
+def write_shards(items: Iterable[tuple[str, np.ndarray]], folder: Path) -> None:
+    """Write (id, pixels) pairs as PNG into ``folder/00000.tar``, ..., 1,000 a shard, in id order."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shard: tarfile.TarFile | None = None
+    for index, (key, pixels) in enumerate(items):
+        if index % SHARD_SIZE == 0:
+            if shard:
+                shard.close()
+            shard = tarfile.open(folder / f"{index // SHARD_SIZE:05d}.tar", "w", format=tarfile.USTAR_FORMAT)
+        data = png_bytes(pixels)
+        member = tarfile.TarInfo(f"{key}.png")
+        member.size = len(data)
+        assert shard is not None
+        shard.addfile(member, io.BytesIO(data))
+    if shard:
+        shard.close()
+
+
+class Pool:
+    """Pictures by id from a folder of tar shards; the index is read once, the pixels when asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._where: dict[str, tuple[Path, int, int]] = {}
+        shards = sorted(folder.glob("*.tar"))
+        if not shards:
+            raise StudyError(f"{folder}: no picture shards; run `dvc repro`, or the stage that writes it")
+        for path in shards:
+            with tarfile.open(path) as tar:
+                for member in tar:
+                    self._where[member.name.removesuffix(".png")] = (path, member.offset_data, member.size)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._where
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._where)
+
+    def image(self, key: str) -> Image.Image:
+        """The picture as an RGB PIL image."""
+        if key not in self._where:
+            raise StudyError(f"{self.folder}: no picture {key!r}; run the stage that writes it again")
+        path, offset, size = self._where[key]
+        with path.open("rb") as file:
+            file.seek(offset)
+            return Image.open(io.BytesIO(file.read(size))).convert("RGB")
+
+    def pixels(self, key: str) -> np.ndarray:
+        """The picture as (height, width, 3) uint8 RGB."""
+        return np.asarray(self.image(key))

@@ -1,0 +1,53 @@
+"""Work folders: what a killed stage has done so far, keyed so that only the same work is taken up again."""
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from dreamshot.paths import WORK
+from dreamshot.seeds import digest
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 (hex) of a file's content."""
+    return digest(path.read_bytes())
+
+
+def folder_hash(folder: Path) -> str:
+    """SHA-256 (hex) of the names and contents of the files below ``folder``."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return digest(*(part for path in files for part in (str(path.relative_to(folder)), path.read_bytes())))
+
+
+def code_hash(*folders: str) -> str:
+    """SHA-256 (hex) of the Python files below the given folders or of the given files."""
+    roots = [Path(__file__).parent.parent / folder for folder in ("dreamshot", *folders)]
+    files = sorted(path for root in roots for path in (root.rglob("*.py") if root.is_dir() else [root]))
+    return digest(*(part for path in files for part in (path.name, path.read_bytes())))
+
+
+def work_folder(stage: str, *key: str) -> Path:
+    """The git-ignored folder for this stage and key (hashes of code, parameters, inputs, models), made if new.
+
+    Folders of the same stage with other keys are left alone: switching a parameter back finds its work again.
+    """
+    folder = WORK / stage / digest(*key)[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file by one atomic rename: it is there whole or not at all, even after kill -9."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_bytes(data)
+    os.replace(part, path)
+
+
+def clean(folder: Path, keep: Iterable[str] = ()) -> Path:
+    """An empty output folder: whatever an earlier run left there is removed, but for the names in ``keep``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if path.name not in keep:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return folder
