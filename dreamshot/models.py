@@ -24,7 +24,7 @@ HUB_FILES = ["*.json", "*.txt", "*.safetensors", "*.model"]
 
 
 def device() -> str:
-    """"cuda" where there is one, else "cpu"."""
+    """ "cuda" where there is one, else "cpu"."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
@@ -60,9 +60,10 @@ def local_folder(weights: Weights) -> Path | None:
 def hub_folder(weights: Weights) -> Path:
     """The hub's snapshot on this disk, downloaded if it is not there yet."""
     from huggingface_hub import snapshot_download
+    from huggingface_hub.utils import logging
 
+    logging.set_verbosity_error()  # a hub out of reach is told once, in our own words
     return Path(snapshot_download(weights.source, revision=weights.revision or None, allow_patterns=HUB_FILES))
-
 
 
 def fetch(key: str, weights: Weights) -> dict[str, str]:
@@ -99,11 +100,15 @@ def source_folder(weights: Weights) -> Path:
 def load_base(weights: Weights, dtype: Dtype = "float32") -> "StableDiffusionPipeline":
     """Stable Diffusion, in eval mode on the device, without a safety checker (it returns black pictures)."""
     from diffusers import StableDiffusionPipeline
+    from diffusers.utils.logging import disable_progress_bar
+    from transformers.utils.logging import disable_progress_bar as disable_weights_bar
 
+    disable_progress_bar()
+    disable_weights_bar()
     with named("base", weights):
         pipeline = StableDiffusionPipeline.from_pretrained(
             source_folder(weights),
-            torch_dtype=torch_dtype(dtype),
+            dtype=torch_dtype(dtype),
             use_safetensors=True,
             safety_checker=None,
             requires_safety_checker=False,
@@ -123,7 +128,9 @@ def load_captioner(weights: Weights, dtype: Dtype = "float32") -> tuple[Any, Any
             tokens and ignore the picture without a word.
     """
     from transformers import Blip2ForConditionalGeneration, Blip2Processor
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     with named("captioner", weights):
         folder = source_folder(weights)
         processor = Blip2Processor.from_pretrained(folder, local_files_only=True)

@@ -6,7 +6,7 @@ mistake in the one that is not in use does not wait for the night it is needed.
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -238,11 +238,11 @@ def shot_type_argument(value: str) -> ShotType:
     """A stage's argument as a shot type."""
     if value not in SHOT_TYPES:
         raise StudyError(f"argument {value!r}: no such shot type; one of {', '.join(SHOT_TYPES)}")
-    return cast(ShotType, value)
+    return value
 
 
 def set_argument(value: str) -> SetName:
     """A stage's argument as the name of a set of pairs."""
     if value not in SET_NAMES:
         raise StudyError(f"argument {value!r}: no such set; one of {', '.join(SET_NAMES)}")
-    return cast(SetName, value)
+    return value

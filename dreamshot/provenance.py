@@ -1,7 +1,6 @@
 """``run.json``: what a stage ran with, written beside its output."""
 
 import json
-import os
 import platform
 import subprocess
 from importlib import metadata
@@ -50,7 +49,7 @@ def write_json(path: Path, value: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     part.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
-    os.replace(part, path)
+    part.replace(path)
 
 
 def write_run(folder: Path, params: Any, models: dict[str, str] | None = None, **facts: Any) -> None:

@@ -2,9 +2,9 @@
 
 import hashlib
 import io
-import os
 import tarfile
 from collections.abc import Iterable, Iterator
+from itertools import chain, count, islice
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ def write_table(rows: pd.DataFrame, path: Path, by: str | list[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     pq.write_table(table, part, compression="zstd")
-    os.replace(part, path)
+    part.replace(path)
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -44,26 +44,28 @@ def picture_hash(pixels: np.ndarray) -> str:
 def png_bytes(pixels: np.ndarray) -> bytes:
     """Encode (height, width, 3) uint8 RGB as PNG without metadata."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=4)
+    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=1)
     return buffer.getvalue()
 
 
 def write_shards(items: Iterable[tuple[str, np.ndarray]], folder: Path) -> None:
-    """Write (id, pixels) pairs as PNG into ``folder/00000.tar``, ..., 1,000 a shard, in id order."""
+    """Write (id, pixels) pairs as PNG into ``folder/00000.tar``, ..., 1,000 a shard, in the given order."""
+    write_png_shards(((key, png_bytes(pixels)) for key, pixels in items), folder)
+
+
+def write_png_shards(items: Iterable[tuple[str, bytes]], folder: Path) -> None:
+    """The same for pictures that are encoded already."""
     folder.mkdir(parents=True, exist_ok=True)
-    shard: tarfile.TarFile | None = None
-    for index, (key, pixels) in enumerate(items):
-        if index % SHARD_SIZE == 0:
-            if shard:
-                shard.close()
-            shard = tarfile.open(folder / f"{index // SHARD_SIZE:05d}.tar", "w", format=tarfile.USTAR_FORMAT)
-        data = png_bytes(pixels)
-        member = tarfile.TarInfo(f"{key}.png")
-        member.size = len(data)
-        assert shard is not None
-        shard.addfile(member, io.BytesIO(data))
-    if shard:
-        shard.close()
+    rest = iter(items)
+    for number in count():
+        first = next(rest, None)
+        if first is None:
+            return
+        with tarfile.open(folder / f"{number:05d}.tar", "w", format=tarfile.USTAR_FORMAT) as shard:
+            for key, data in chain([first], islice(rest, SHARD_SIZE - 1)):
+                member = tarfile.TarInfo(f"{key}.png")
+                member.size = len(data)
+                shard.addfile(member, io.BytesIO(data))
 
 
 class Pool:
@@ -89,15 +91,24 @@ class Pool:
     def __iter__(self) -> Iterator[str]:
         return iter(self._where)
 
-    def image(self, key: str) -> Image.Image:
-        """The picture as an RGB PIL image."""
+    def png(self, key: str) -> bytes:
+        """The picture's file, as it lies in its shard."""
         if key not in self._where:
             raise StudyError(f"{self.folder}: no picture {key!r}; run the stage that writes it again")
         path, offset, size = self._where[key]
         with path.open("rb") as file:
             file.seek(offset)
-            return Image.open(io.BytesIO(file.read(size))).convert("RGB")
+            return file.read(size)
+
+    def image(self, key: str) -> Image.Image:
+        """The picture as an RGB PIL image."""
+        return Image.open(io.BytesIO(self.png(key))).convert("RGB")
 
     def pixels(self, key: str) -> np.ndarray:
         """The picture as (height, width, 3) uint8 RGB."""
         return np.asarray(self.image(key))
+
+
+def copy_shards(pool: Pool, keys: Iterable[str], folder: Path) -> None:
+    """Write pictures of a pool into shards in the given order, without decoding them."""
+    write_png_shards(((key, pool.png(key)) for key in keys), folder)

@@ -41,7 +41,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     """Write a file by one atomic rename: it is there whole or not at all, even after kill -9."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     part.write_bytes(data)
-    os.replace(part, path)
+    part.replace(path)
 
 
 def clean(folder: Path, keep: Iterable[str] = ()) -> Path:
