@@ -56,10 +56,18 @@ def test_shot_types_come_in_their_shares(shots: list[world.Shot]) -> None:
     assert 0.05 < sum(world.is_border(shot.distance) for shot in shots) / len(shots) < 0.2
 
 
-@pytest.mark.parametrize(("distance", "kind", "border"), [
-    (0.25, "close", False), (0.38, "close", True), (0.45, "medium", True), (0.6, "medium", False),
-    (0.8, "medium", True), (0.95, "long", True), (1.5, "long", False),
-])
+@pytest.mark.parametrize(
+    ("distance", "kind", "border"),
+    [
+        (0.25, "close", False),
+        (0.38, "close", True),
+        (0.45, "medium", True),
+        (0.6, "medium", False),
+        (0.8, "medium", True),
+        (0.95, "long", True),
+        (1.5, "long", False),
+    ],
+)
 def test_distances_have_their_class(distance: float, kind: str, border: bool) -> None:
     assert world.shot_type(distance) == kind
     assert world.is_border(distance) is border
@@ -77,6 +85,9 @@ def test_captions_never_name_the_scale(shots: list[world.Shot]) -> None:
 
 
 def test_a_garbled_caption_lacks_what_it_does_not_say() -> None:
-    assert world.parse_caption("a woman with red hair in a in a coat holding") == {"who": "woman", "hair": "red"}
+    assert world.parse_caption("a woman with red hair in a in a coat holding") == {
+        "who": "woman",
+        "hair": "red",
+    }
     assert world.parse_caption("") == {}
     assert "prop" not in world.parse_caption("a man with grey hair in a blue coat holding a a on a beach")
