@@ -5,8 +5,6 @@
 Local folders are hashed; hub ids are downloaded. Later stages depend on the records in ``data/models/``.
 """
 
-from tqdm import tqdm
-
 from dreamshot.errors import main
 from dreamshot.models import MODEL_NAMES, fetch, write_model_record
 from dreamshot.params import load_params
@@ -14,9 +12,10 @@ from dreamshot.params import load_params
 
 def run() -> None:
     models = load_params().models
-    for key in tqdm(MODEL_NAMES, desc="fetch", unit="model"):
-        write_model_record(key, fetch(key, getattr(models, key)))
-    print(f"fetch: {len(MODEL_NAMES)} models are here")
+    for key in MODEL_NAMES:
+        record = fetch(key, getattr(models, key))
+        write_model_record(key, record)
+        print(f"fetch: {key} is {record['source']} (sha256 {record['sha256'][:12]})")
 
 
 if __name__ == "__main__":

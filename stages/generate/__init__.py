@@ -1,0 +1,1 @@
+"""Pairs of pictures: one prompt and one noise, with and without the LoRA."""

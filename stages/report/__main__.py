@@ -1,0 +1,37 @@
+"""Derive every aggregate, the plots' tables and the page from the records of the other stages.
+
+    python -m stages.report
+
+Writes ``reports/metrics/{ingest,scores}.json``, ``reports/pictures.csv``, ``reports/plots/*.csv``,
+``reports/report.html`` and ``reports/run.json``. The same records give the same bytes: nothing here reads a clock.
+"""
+
+from dreamshot import paths
+from dreamshot.errors import main
+from dreamshot.models import MODEL_NAMES, model_hash
+from dreamshot.params import load_params
+from dreamshot.provenance import write_json, write_run
+from dreamshot.work import clean, write_atomic
+from stages.report import aggregates, plots
+from stages.report.page import render
+from stages.report.records import read_study
+
+
+def run() -> None:
+    study = read_study(load_params())
+    results = aggregates.scores(study)
+    page = render(study, results)
+    write_json(paths.METRICS / "scores.json", results)
+    write_json(paths.METRICS / "ingest.json", aggregates.ingest(study))
+    clean(paths.PLOTS)
+    for name, table in plots.tables(study).items():
+        table.to_csv(paths.PLOTS / f"{name}.csv", index=False, lineterminator="\n")
+    hashes = study.pictures[["picture", "pixels"]].sort_values("picture")
+    hashes.to_csv(paths.PICTURE_HASHES, index=False, lineterminator="\n")
+    write_atomic(paths.REPORT_HTML, page.encode())
+    write_run(paths.REPORTS, study.profile, {key: model_hash(key) for key in MODEL_NAMES})
+    print(f"report: {paths.REPORT_HTML} ({len(page.encode()) / 1e6:.1f} MB)")
+
+
+if __name__ == "__main__":
+    main(run)

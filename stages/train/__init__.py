@@ -1,0 +1,1 @@
+"""DreamBooth + LoRA: one adapter of the UNet for each shot type."""

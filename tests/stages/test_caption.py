@@ -1,0 +1,167 @@
+"""Captions: from the picture alone, a person's before the model's, and nothing done twice."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from dreamshot.errors import StudyError
+from dreamshot.params import Profile, load_params
+from dreamshot.paths import CAPTION_ROWS, CAPTIONED, CROPS, SELECT_ROWS, WORK
+from dreamshot.records import Pool, read_table
+from stages import caption
+from tests.tiny_models import captioner
+from tests.tiny_study import write_study
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study with its captioner, to be copied."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        write_study(base=False, captioner=True)
+    return folder
+
+
+@pytest.fixture
+def study(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    return load_params()
+
+
+def test_train_and_test_frames_get_the_captioners_words(study: Profile) -> None:
+    caption.run()
+    rows, selected = read_table(CAPTION_ROWS), read_table(SELECT_ROWS)
+    assert list(rows.columns) == ["frame", "film", "shot_type", "split", "raw", "reviewed", "caption"]
+    assert set(rows["frame"]) == set(selected.loc[selected["split"] != "probe", "frame"])
+    assert (rows["caption"] == rows["raw"]).all()
+    assert (rows["reviewed"] == "").all()
+    assert rows["raw"].nunique() > 1
+    record = json.loads((CAPTIONED / "run.json").read_text())
+    assert record["frames"] == len(rows)
+    assert len(record["models"]["captioner"]) == 64
+
+
+def test_a_caption_is_what_the_model_says_of_that_frame_alone(study: Profile) -> None:
+    caption.run()
+    model, pool = captioner(), Pool(CROPS / "shards")
+    for row in read_table(CAPTION_ROWS).head(5).itertuples():
+        assert caption.describe(model, [pool.image(row.frame)], study.caption) == [row.raw]
+
+
+def test_running_again_gives_the_same_bytes_and_does_not_load_the_captioner(
+    study: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caption.run()
+    before = CAPTION_ROWS.read_bytes()
+    monkeypatch.setattr(caption, "load_captioner", None)
+    caption.run()
+    assert CAPTION_ROWS.read_bytes() == before
+
+
+def test_killed_between_batches_it_goes_on_and_ends_with_the_same_captions(
+    study: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caption.run()
+    whole = CAPTION_ROWS.read_bytes()
+    for path in WORK.rglob("*.json"):
+        path.unlink()
+    describe, calls = caption.describe, []
+
+    def killed(*arguments: object) -> list[str]:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return describe(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(caption, "describe", killed)
+    with pytest.raises(KeyboardInterrupt):
+        caption.run()
+    assert len(list(WORK.rglob("*.json"))) == 2
+    calls.clear()
+    monkeypatch.setattr(caption, "describe", lambda *arguments: (calls.append(1), describe(*arguments))[1])
+    caption.run()
+    assert len(calls) == 6 - 2
+    assert CAPTION_ROWS.read_bytes() == whole
+
+
+def test_other_pixels_of_the_same_frame_get_another_batch_file(study: Profile) -> None:
+    pool = Pool(CROPS / "shards")
+    one, two = list(pool)[:2]
+    path = caption.batch_path(Path(), [one], pool)
+    pool._where[one] = pool._where[two]
+    assert caption.batch_path(Path(), [one], pool) != path
+
+
+def test_a_reviewed_caption_replaces_the_raw_one_and_both_are_kept(study: Profile) -> None:
+    caption.run()
+    raw = read_table(CAPTION_ROWS).set_index("frame")["raw"]
+    one, two = raw.index[:2]
+    Path("captions.csv").write_text(f'frame,caption\n{one},"a woman,  laughing"\n{two},\n')
+    caption.run()
+    rows = read_table(CAPTION_ROWS).set_index("frame")
+    assert rows.loc[one, "caption"] == rows.loc[one, "reviewed"] == "a woman, laughing"
+    assert rows.loc[one, "raw"] == raw[one]
+    assert rows.loc[two, "caption"] == raw[two]
+    assert (rows["raw"] == raw).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("frame,caption\nffff,a dog\n", "row 2: frame 'ffff' is none of the selected"),
+        ("frame,caption\n{0},a dog\n{0},a cat\n", "row 3: frame '{0}' has a caption already"),
+        ("picture,caption\n{0},a dog\n", "no column 'frame'"),
+        ("frame,text\n{0},a dog\n", "no column 'caption'"),
+        ("", "not a CSV table"),
+        ("frame,caption\n{0},a dog,a cat,a cow\n", "not a CSV table|no column|none of the selected"),
+    ],
+)
+def test_bad_reviewed_captions_are_named_and_the_old_output_stays(study: Profile, content: str, message: str) -> None:
+    caption.run()
+    before, frame = CAPTION_ROWS.read_bytes(), read_table(CAPTION_ROWS)["frame"][0]
+    Path("captions.csv").write_text(content.replace("{0}", frame))
+    with pytest.raises(StudyError, match=message.replace("{0}", frame)) as error:
+        caption.run()
+    assert "captions.csv" in str(error.value)
+    assert CAPTION_ROWS.read_bytes() == before
+
+
+def test_a_captioner_that_does_not_look_is_refused(study: Profile) -> None:
+    processor, model = captioner()
+    model.config.image_token_index = 2  # a token that stands nowhere for the picture: its features are dropped
+    model.language_projection.weight.data.zero_()
+    pictures = [Pool(CROPS / "shards").image(frame) for frame in list(Pool(CROPS / "shards"))[:2]]
+    with pytest.raises(StudyError, match="do not depend on the picture"):
+        caption.check_sight((processor, model), pictures, study.caption)
+    caption.check_sight(captioner(), pictures, study.caption)
+
+
+def test_first_scores_are_those_of_the_first_word(study: Profile) -> None:
+    model, pool = captioner(), Pool(CROPS / "shards")
+    pictures = [pool.image(frame) for frame in list(pool)[:3]]
+    scores = caption.first_scores(model, pictures, study.caption)
+    words = [text.split()[0] for text in caption.describe(model, pictures, study.caption)]
+    assert model[0].batch_decode(scores.argmax(-1, keepdim=True)) == words
+    assert torch.isfinite(scores).all()
+
+
+def test_a_frame_without_a_word_is_named(study: Profile) -> None:
+    rows = pd.DataFrame({"frame": ["f1", "f2"], "film": "a", "shot_type": "close", "split": "train"})
+    with pytest.raises(StudyError, match="'f2'"):
+        caption.with_captions(rows, {"f1": "a dog", "f2": ""}, {})
+    assert list(caption.with_captions(rows, {"f1": "a dog", "f2": ""}, {"f2": "a cat"})["caption"]) == [
+        "a dog",
+        "a cat",
+    ]
+
+
+def test_without_a_selection_it_says_what_to_run(study: Profile) -> None:
+    SELECT_ROWS.unlink()
+    with pytest.raises(StudyError, match=r"select\.parquet"):
+        caption.run()

@@ -1,0 +1,225 @@
+"""The records of a whole study that was never run: plausible tables, shards and pictures, to test score and report on.
+
+Pictures are plain figures before a coloured ground, seen from as near as their shot type says; "ours" shows the shot
+that its prompt names, the baseline mostly a medium one. Everything comes from one seed.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from PIL import Image, ImageDraw
+
+from dreamshot import paths
+from dreamshot.params import SET_NAMES, SHOT_TYPES, Profile, load_params
+from dreamshot.provenance import write_json
+from dreamshot.records import picture_hash, write_shards, write_table
+from dreamshot.seeds import frame_id, pair_id, picture_id
+from dreamshot.work import folder_hash
+from tests.tiny_encoders import save_clip, save_dino
+
+SIZE = 64
+COLOURS = {"red": (190, 60, 50), "green": (70, 130, 80), "blue": (60, 90, 170), "yellow": (215, 175, 70)}
+GROUNDS = {"on a beach": (222, 206, 165), "in a forest": (95, 125, 95), "in a kitchen": (205, 190, 180)}
+HEADS = {"close": 0.30, "medium": 0.13, "long": 0.06}  # radius of the head in frame heights
+REJECTS = (
+    ("grey_01.png", "chroma", "0.42", "3.0"),
+    ("grey_02.png", "chroma", "1.10", "3.0"),
+    ("old_01.png", "too_old", "1999", "2013"),
+    ("old_02.png", "too_old", "2007", "2013"),
+    ("old_03.png", "too_old", "1968", "2013"),
+    ("copy.png", "duplicate", "a.png", ""),
+    ("broken.png", "undecodable", "truncated", ""),
+    ("tiny.png", "min_side", "48", "64"),
+)
+
+
+@dataclass
+class Size:
+    """How large the study is; the defaults are the smallest that has everything."""
+
+    films: int = 6
+    per_type: int = 6  # captions a shot type
+    probe_films: int = 6
+    side: int = SIZE
+    strengths: tuple[float, ...] = (0.0, 0.5, 1.0)
+    rejects: int = len(REJECTS)
+    world: str = "demo"
+
+
+def figure(side: int, shot_type: str, colour: str, ground: str, rng: np.random.Generator) -> np.ndarray:
+    """A person in a coat of ``colour``, as near as the shot type says; (side, side, 3) uint8."""
+    big = 4 * side
+    image = Image.new("RGB", (big, big), GROUNDS[ground])
+    draw = ImageDraw.Draw(image)
+    radius = HEADS[shot_type] * big * rng.uniform(0.9, 1.1)
+    x, y = big * rng.uniform(0.4, 0.6), big * (0.5 if shot_type == "close" else 0.3) * rng.uniform(0.95, 1.05)
+    draw.rectangle([0, big * 0.7, big, big], fill=tuple(int(v * 0.8) for v in GROUNDS[ground]))
+    draw.rounded_rectangle(
+        [x - 1.7 * radius, y + radius, x + 1.7 * radius, y + 7 * radius], radius, fill=COLOURS[colour]
+    )
+    for side_of in (-0.8, 0.8):
+        leg = x + side_of * radius
+        draw.rectangle([leg - 0.6 * radius, y + 6 * radius, leg + 0.6 * radius, y + 11 * radius], fill=(50, 50, 60))
+    draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=(225, 180, 150))
+    draw.pieslice([x - 1.1 * radius, y - 1.2 * radius, x + 1.1 * radius, y + radius], 180, 360, fill=(60, 40, 30))
+    return np.asarray(image.resize((side, side), Image.Resampling.LANCZOS))
+
+
+def write_params(root: Path, size: Size) -> None:
+    """``params.yaml`` of the project with the demo block pointed at the tiny models and changed as asked."""
+    study = yaml.safe_load(Path(__file__).parent.parent.joinpath("params.yaml").read_text())
+    demo = study["profiles"]["demo"]
+    demo["models"]["clip"]["source"], demo["models"]["dino"]["source"] = "models/clip", "models/dino"
+    demo["score"] |= {"dino_resize": 36, "dino_crop": 32, "batch": 8}
+    demo["world"] = size.world
+    (root / "params.yaml").write_text(yaml.safe_dump(study))
+
+
+def write_models(root: Path, encoders: bool) -> None:
+    """A record of each model as the fetch stage leaves it, and the tiny encoders where they are wanted."""
+    if encoders:
+        save_clip(root / "models/clip")
+        save_dino(root / "models/dino")
+    for key in ("base", "captioner", "clip", "dino"):
+        folder = root / "models" / key
+        sha256 = folder_hash(folder) if folder.is_dir() else f"{key:0<64}"
+        write_json(paths.MODELS / f"{key}.json", {"source": f"demo/models/{key}", "revision": "", "sha256": sha256})
+
+
+def write_frames(size: Size, rng: np.random.Generator) -> pd.DataFrame:
+    """Frames of the splits test and probe, as ingest, crop and select leave them."""
+    rows, pictures = [], {}
+    for split, films in (("test", size.films), ("probe", size.probe_films)):
+        for shot_type in SHOT_TYPES:
+            for index in range(films if split == "probe" else size.per_type):
+                film = f"{split}-film-{index % films:02d}"
+                colour, ground = rng.choice(list(COLOURS)), rng.choice(list(GROUNDS))
+                frame = frame_id(film, f"{split}{shot_type}{index}".encode())
+                pictures[frame] = figure(size.side, shot_type, colour, ground, rng)
+                rows.append((frame, film, shot_type, split, colour, ground))
+    frames = pd.DataFrame(rows, columns=["frame", "film", "shot_type", "split", "colour", "ground"])
+    write_table(frames[["frame", "film", "shot_type", "split"]], paths.SELECT_ROWS, by="frame")
+    write_shards(sorted(pictures.items()), paths.CROPS / "shards")
+    kept = frames.assign(
+        year=2015, file=frames["frame"] + ".png", width=size.side, height=size.side, mode="RGB", dhash="0" * 16
+    )
+    write_table(kept[["frame", "film", "year", "file", "width", "height", "mode", "dhash"]], paths.FRAMES, by="frame")
+    ledger = pd.DataFrame(REJECTS[: size.rejects], columns=["file", "rule", "value", "limit"], dtype=str)
+    write_table(ledger.assign(film="a film"), paths.LEDGER, by="file")
+    return frames
+
+
+def arms(set_name: str, size: Size) -> list[tuple[str, float]]:
+    """(arm, strength) of each picture of a pair."""
+    second = {"control": [("other", 0.0)], "strengths": [("ours", strength) for strength in size.strengths]}
+    return [("baseline", 0.0), *second.get(set_name, [("ours", 1.0)])]
+
+
+def drawn_shot(arm: str, strength: float, shot_type: str, rng: np.random.Generator) -> str:
+    """The shot that a picture shows: mostly what was asked for with the LoRA, mostly medium without."""
+    if arm == "ours" and rng.random() < 0.92 * strength:
+        return shot_type
+    return str(rng.choice(SHOT_TYPES, p=(0.12, 0.76, 0.12)))
+
+
+def pair_rows(set_name: str, frame: pd.Series, size: Size, seed: int) -> list[tuple[dict[str, Any], np.ndarray]]:
+    """The pictures of one pair: (row, pixels); at strength 0 the baseline's own pixels."""
+    pair = pair_id(set_name, frame["shot_type"], frame["frame"], 0)
+    word = "" if set_name == "ablation" else f"{frame['shot_type']}_shot "
+    prompt = (
+        f"a high-quality {word}picture of a woman with short black hair in a {frame['colour']} coat {frame['ground']}"
+    )
+    found: list[tuple[dict[str, Any], np.ndarray]] = []
+    for arm, strength in arms(set_name, size):
+        rng = np.random.default_rng([seed, int(pair, 16) % 2**32, round(100 * strength), len(arm)])
+        shot = drawn_shot(arm, strength, frame["shot_type"], rng)
+        same = arm == "ours" and strength == 0
+        pixels = found[0][1] if same else figure(size.side, shot, frame["colour"], frame["ground"], rng)
+        row = frame[["shot_type", "frame", "film"]].to_dict() | {
+            "picture": picture_id(pair, arm, strength),
+            "pair": pair,
+            "set": set_name,
+            "repetition": 0,
+            "arm": arm,
+            "strength": strength,
+            "prompt": prompt,
+            "seed": int(pair, 16) // 2,
+            "pixels": picture_hash(pixels),
+            "failed": False,
+            "lora": "0" * 64 if arm == "ours" else "",
+        }
+        found.append((row, pixels))
+    return found
+
+
+def write_set(set_name: str, frames: pd.DataFrame, size: Size, seed: int) -> None:
+    """The pictures of one set, as generate leaves them."""
+    test = frames[frames["split"] == "test"]
+    if set_name == "strengths":
+        test = test.groupby("shot_type").head(2)
+    found = [item for _, frame in test.iterrows() for item in pair_rows(set_name, frame, size, seed)]
+    folder = paths.PAIRS / set_name
+    write_table(pd.DataFrame([row for row, _ in found]), folder / paths.PICTURE_ROWS, by="picture")
+    write_shards(sorted((row["picture"], pixels) for row, pixels in found), folder / "shards")
+
+
+def write_logs(rng: np.random.Generator) -> None:
+    """A training log for each shot type."""
+    for shot_type in SHOT_TYPES:
+        steps = np.arange(1, 121)
+        loss = 0.12 + 0.25 * np.exp(-steps / 40) + rng.normal(0, 0.01, len(steps))
+        folder = paths.LORA / shot_type
+        folder.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame({"step": steps, "loss": loss.round(6)}).to_csv(folder / paths.TRAIN_LOG, index=False)
+
+
+def write_study(root: Path, size: Size | None = None, seed: int = 0, encoders: bool = False) -> Profile:
+    """Everything that the stages score and report read, below ``root``, which must be the current directory.
+
+    What score itself writes is not there: run it (with ``encoders``), or call ``write_scores``.
+    """
+    size, rng = size or Size(), np.random.default_rng(seed)
+    write_params(root, size)
+    write_models(root, encoders)
+    frames = write_frames(size, rng)
+    for set_name in SET_NAMES:
+        write_set(set_name, frames, size, seed)
+    write_logs(rng)
+    return load_params()
+
+
+def scored(pictures: pd.DataFrame, effect: float, rng: np.random.Generator) -> pd.DataFrame:
+    """Scores as an encoder might give them: the LoRA moves all three by ``effect`` times its strength."""
+    films = sorted(set(pictures["film"]))
+    shared = pictures["film"].map(dict(zip(films, rng.normal(0, 0.02, len(films)), strict=True)))
+    moved = effect * pictures["strength"] * (pictures["arm"] == "ours")
+    n = len(pictures)
+    right = rng.random(n) < 0.25 + 0.7 * moved.clip(-0.3, 1)
+    wrong = {"close": "medium", "medium": "long", "long": "medium"}
+    predicted = [kind if yes else wrong[kind] for kind, yes in zip(pictures["shot_type"], right, strict=True)]
+    return pictures.drop(columns=["prompt", "seed", "pixels", "lora", "failed"]).assign(
+        clip_t=(0.32 + shared + 0.005 * moved + rng.normal(0, 0.002, n)).round(6),
+        dino=(0.42 + shared + 0.08 * moved + rng.normal(0, 0.02, n)).round(6),
+        shot_pred=predicted,
+        shot_right=right.astype(float),
+        confidence=0.9,
+        failed=False,
+    )
+
+
+def write_scores(effect: float = 1.0, probe: bool = True, seed: int = 0) -> None:
+    """What the stage score leaves, without any encoder."""
+    rng = np.random.default_rng(seed)
+    pictures = pd.concat([pd.read_parquet(paths.PAIRS / name / paths.PICTURE_ROWS) for name in SET_NAMES])
+    rows = scored(pictures.sort_values("picture", ignore_index=True), effect, rng)
+    if not probe:
+        rows = rows.assign(shot_pred="", shot_right=np.nan, confidence=np.nan)
+    write_table(rows, paths.SCORE_ROWS, by="picture")
+    quality = {"labels": ["close", "long", "medium"], "accuracy": 0.9, "n": 30, "groups": 6, "folds": 3}
+    held_out = {**quality, "confusion": [[10, 0, 0], [0, 9, 1], [1, 1, 8]]}
+    no_probe = {"fitted": False, "reason": "no long shot among the 4 frames of the split probe"}
+    write_json(paths.PROBE, {"fitted": True, "frames": 30, "films": 6, "held_out": held_out} if probe else no_probe)
