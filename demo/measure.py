@@ -1,0 +1,216 @@
+"""Measure the tiny models on frames of films they never saw: ``python -m demo.measure`` prints a Markdown table.
+
+Each measuring function takes the frames of the training films (a bank to look up in; nothing is fitted) and the
+frames of the unseen films, loads its model as the study does, and returns rows of (model, what, figure).
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from demo.data import Frames
+
+SEED = 2024
+MODELS = Path("demo/models")
+GROUP = 64  # captions among which CLIP picks
+NEIGHBOURS = 10
+BANK, ASKED = 8000, 2000
+ATTRIBUTES = ("who", "hair", "garment", "place", "prop")
+PROMPT = "a high-quality close_shot picture of "
+
+Row = tuple[str, str, str]
+
+
+def picks(pictures: np.ndarray, texts: np.ndarray, captions: Sequence[str], group: int = GROUP) -> float:
+    """The share of pictures that pick their own caption among those of ``group`` pictures.
+
+    Args:
+        pictures, texts: (n, width) unit vectors, row by row of the same frame; what is left over after the
+            last whole group is not used.
+        captions: (n) the texts; picking the same words of another frame is right too.
+    """
+    right: list[bool] = []
+    for start in range(0, len(captions) - group + 1, group):
+        inside = slice(start, start + group)
+        best = (pictures[inside] @ texts[inside].T).argmax(1)
+        right += [captions[start + int(column)] == captions[start + row] for row, column in enumerate(best)]
+    return float(np.mean(right)) if right else float("nan")
+
+
+def knn(bank: np.ndarray, labels: np.ndarray, queries: np.ndarray, neighbours: int = NEIGHBOURS) -> np.ndarray:
+    """(queries) the label with the largest sum of cosines among the nearest ``neighbours`` of the bank.
+
+    Args:
+        bank, queries: (n, width) and (m, width) unit vectors.
+        labels: (n) the bank's labels.
+    """
+    names, codes = np.unique(labels, return_inverse=True)
+    cosines = queries @ bank.T
+    neighbours = min(neighbours, len(bank))
+    nearest = np.argpartition(-cosines, neighbours - 1, axis=1)[:, :neighbours]
+    votes = np.zeros((len(queries), len(names)))
+    for column in nearest.T:
+        rows = np.arange(len(queries))
+        np.add.at(votes, (rows, codes[column]), 1 + cosines[rows, column])
+    return np.asarray(names[votes.argmax(1)])
+
+
+def knn_share(bank: np.ndarray, labels: np.ndarray, queries: np.ndarray, truth: np.ndarray) -> float:
+    """The share of queries whose k-NN label is the true one."""
+    return float((knn(bank, labels, queries) == truth).mean())
+
+
+def attribute_shares(said: Sequence[str], truth: Sequence[dict[Hashable, str]]) -> dict[str, float]:
+    """For each attribute the share of captions that state it as it is; a missing or garbled one is wrong."""
+    from demo.world import parse_caption
+
+    stated = [parse_caption(text) for text in said]
+    return {
+        key: float(np.mean([found.get(key) == true[key] for found, true in zip(stated, truth, strict=True)]))
+        for key in ATTRIBUTES
+    }
+
+
+def some(frames: "Frames", count: int) -> np.ndarray:
+    """The row numbers of at most ``count`` frames, drawn at random, the same each time."""
+    return np.random.default_rng(SEED).permutation(len(frames.pixels))[:count]
+
+
+def captions_of(frames: "Frames", rows: np.ndarray) -> list[str]:
+    """The captions of some frames."""
+    captions = frames.captions
+    return [captions[row] for row in rows]
+
+
+def pil_batches(frames: "Frames", rows: np.ndarray, size: int = 128) -> Any:
+    """Lists of at most ``size`` PIL pictures."""
+    from PIL import Image
+
+    for start in range(0, len(rows), size):
+        yield [Image.fromarray(frames.pixels[row]) for row in rows[start : start + size]]
+
+
+def clip_features(folder: Path, frames: "Frames", rows: np.ndarray, prompts: Sequence[str]) -> list[np.ndarray]:
+    """Unit vectors of the pictures, then of their captions behind each prompt: (n, width) each."""
+    import torch
+
+    from dreamshot.models import device, load_clip
+    from dreamshot.params import ClipWeights
+
+    model, preprocess, tokenizer = load_clip(ClipWeights(source=str(folder), revision="", name="dreamshot-tiny"))
+    with torch.no_grad():
+        seen = [
+            model.encode_image(torch.stack([preprocess(image) for image in images]).to(device()), normalize=True)
+            for images in pil_batches(frames, rows)
+        ]
+        written = [tokenizer([prompt + text for text in captions_of(frames, rows)]) for prompt in prompts]
+        read = [model.encode_text(ids.to(device()), normalize=True) for ids in written]
+    return [value.float().cpu().numpy() for value in (torch.cat(seen), *read)]
+
+
+def clip_rows(bank: "Frames", unseen: "Frames", folder: Path = MODELS / "clip") -> list[Row]:
+    """CLIP picks a frame's caption among those of 64 frames."""
+    rows = some(unseen, ASKED // GROUP * GROUP)
+    captions = captions_of(unseen, rows)
+    pictures, plain, prompted = clip_features(folder, unseen, rows, ("", PROMPT))
+    return [
+        ("clip", "picks the right one of 64 captions", f"{picks(pictures, plain, captions):.1%}"),
+        ("clip", "the same in the study's prompt", f"{picks(pictures, prompted, captions):.1%}"),
+    ]
+
+
+def dino_features(folder: Path, frames: "Frames", rows: np.ndarray) -> np.ndarray:
+    """(n, width) unit vectors of the class token: resize 128, centre crop 112, ImageNet mean and deviation."""
+    import torch
+    from torchvision import transforms
+
+    from demo.learn import IMAGENET_MEAN, IMAGENET_STD
+    from dreamshot.models import device, load_dino
+    from dreamshot.params import Weights
+
+    bicubic = transforms.InterpolationMode.BICUBIC
+    steps = [transforms.Resize(128, bicubic), transforms.CenterCrop(112), transforms.ToTensor()]
+    view = transforms.Compose([*steps, transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD)])
+    model = load_dino(Weights(source=str(folder), revision=""))
+    with torch.no_grad():
+        found = [
+            torch.nn.functional.normalize(model(torch.stack([view(image) for image in images]).to(device())), dim=1)
+            for images in pil_batches(frames, rows)
+        ]
+    return torch.cat(found).float().cpu().numpy()
+
+
+def dino_rows(bank: "Frames", unseen: "Frames", folder: Path = MODELS / "dino") -> list[Row]:
+    """k-NN (k = 10, cosine) from the training films to the unseen ones."""
+    kept, asked = some(bank, BANK), some(unseen, ASKED)
+    known, queries = dino_features(folder, bank, kept), dino_features(folder, unseen, asked)
+
+    def right(key: str) -> np.ndarray:
+        labels, truth = bank.truth[key].to_numpy()[kept], unseen.truth[key].to_numpy()[asked]
+        return np.asarray(knn(known, labels, queries) == truth)
+
+    core = ~unseen.truth["border"].to_numpy(bool)[asked]
+    shot, place = right("shot_type"), right("place")
+    return [
+        ("dino", "k-NN shot type, all frames", f"{shot.mean():.1%}"),
+        ("dino", "k-NN shot type, without border cases", f"{shot[core].mean():.1%}"),
+        ("dino", "k-NN place", f"{place.mean():.1%}"),
+    ]
+
+
+def write_captions(folder: Path, frames: "Frames", rows: np.ndarray) -> list[str]:
+    """What the captioner says about the frames, greedily, in at most 32 tokens."""
+    import torch
+
+    from dreamshot.models import device, load_captioner
+    from dreamshot.params import Weights
+
+    processor, model = load_captioner(Weights(source=str(folder), revision=""))
+    said: list[str] = []
+    with torch.no_grad():
+        for images in pil_batches(frames, rows):
+            inputs = processor(images=images, return_tensors="pt").to(device())
+            written = model.generate(**inputs, max_new_tokens=32, num_beams=1, do_sample=False)
+            said += [text.strip() for text in processor.batch_decode(written, skip_special_tokens=True)]
+    return said
+
+
+def captioner_rows(bank: "Frames", unseen: "Frames", folder: Path = MODELS / "captioner") -> list[Row]:
+    """The attributes that the captions state, against the truth."""
+    rows = some(unseen, ASKED // 2)
+    truth = unseen.truth.iloc[rows][list(ATTRIBUTES)].astype(str).to_dict("records")
+    said = write_captions(folder, unseen, rows)
+    shares = attribute_shares(said, truth)
+    whole = np.mean([text == caption for text, caption in zip(said, captions_of(unseen, rows), strict=True)])
+    return [
+        ("captioner", "attributes right, mean of the five", f"{np.mean(list(shares.values())):.1%}"),
+        *(("captioner", f"{key} right", f"{share:.1%}") for key, share in shares.items()),
+        ("captioner", "whole caption word for word", f"{whole:.1%}"),
+    ]
+
+
+MEASURES: tuple[Callable[["Frames", "Frames"], list[Row]], ...] = (clip_rows, dino_rows, captioner_rows)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as a Markdown table."""
+    return "\n".join(["| model | figure on unseen films | value |", "| --- | --- | --- |", *map(line, rows)])
+
+
+def line(row: Row) -> str:
+    return f"| {row[0]} | {row[1]} | {row[2]} |"
+
+
+def main() -> None:
+    """Run every measure and print the table."""
+    from demo.data import load_split
+
+    bank, unseen = load_split("train"), load_split("valid")
+    print(table([row for measure in MEASURES for row in measure(bank, unseen)]))
+
+
+if __name__ == "__main__":
+    main()
