@@ -6,6 +6,7 @@ Pictures are (batch, 128, 128, 3) uint8 RGB on disk and (batch, 3, side, side) f
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,18 +50,37 @@ def normalise(images: "torch.Tensor", mean: tuple[float, ...], std: tuple[float,
     return (images - images.new_tensor(mean).view(shape)) / images.new_tensor(std).view(shape)
 
 
-def moved(images: "torch.Tensor", scale: tuple[float, float], side: int) -> "torch.Tensor":
-    """A random window of each picture, ``scale`` times its width, as (batch, 3, side, side); half are mirrored."""
+def windows(count: int, scale: tuple[float, float], mirror: bool, beyond: float = 0.0) -> "torch.Tensor":
+    """(count, 3) random windows of a picture: half their side, and their middle across and down.
+
+    In halves of the picture's side from its middle, so the whole picture is (1, 0, 0). ``scale`` bounds the side.
+    Half of them are mirrored, where asked: their first number, which stands for the side across, is negative.
+    They may lie as far as ``beyond`` further across than the picture reaches.
+    """
     import torch
 
-    count = len(images)
-    size = torch.empty(count, device=images.device).uniform_(*scale)
-    centre = (torch.rand(count, 2, device=images.device) * 2 - 1) * (1 - size).clamp(min=0).unsqueeze(1)
-    mirror = torch.where(torch.rand(count, device=images.device) < 0.5, -1.0, 1.0)
-    theta = torch.zeros(count, 2, 3, device=images.device)
-    theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = size * mirror, size, centre
-    grid = torch.nn.functional.affine_grid(theta, [count, 3, side, side], align_corners=False)
-    return torch.nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    from dreamshot.models import device
+
+    size = torch.empty(count, device=device()).uniform_(*scale)
+    middle = (torch.rand(count, 2, device=device()) * 2 - 1) * (1 - size).clamp(min=0).unsqueeze(1)
+    middle[:, 0] += beyond * (torch.rand(count, device=device()) * 2 - 1)
+    turn = torch.where(torch.rand(count, device=device()) < 0.5, -1.0, 1.0) if mirror else torch.ones_like(size)
+    return torch.cat([(size * turn).unsqueeze(1), middle], dim=1)
+
+
+def seen_through(images: "torch.Tensor", windows: "torch.Tensor", side: int) -> "torch.Tensor":
+    """A window of each picture as (batch, 3, side, side), the picture mirrored beyond its edges."""
+    import torch
+
+    theta = torch.zeros(len(images), 2, 3, device=images.device)
+    theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = windows[:, 0], windows[:, 0].abs(), windows[:, 1:]
+    grid = torch.nn.functional.affine_grid(theta, [len(images), 3, side, side], align_corners=False)
+    return torch.nn.functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+
+
+def moved(images: "torch.Tensor", scale: tuple[float, float], side: int, beyond: float = 0.0) -> "torch.Tensor":
+    """A random window of each picture, ``scale`` times its width, as (batch, 3, side, side); half are mirrored."""
+    return seen_through(images, windows(len(images), scale, mirror=True, beyond=beyond), side)
 
 
 def coloured(images: "torch.Tensor", amount: float, tint: float = 0.0) -> "torch.Tensor":
@@ -127,6 +147,28 @@ def descend(loss: "torch.Tensor", optimizer: "torch.optim.Optimizer", rate: floa
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.step()
+
+
+def quick_patches(convolution: "torch.nn.Conv2d") -> None:
+    """Let a vision transformer's patch embedding compute itself as one matrix product, its weights as they are.
+
+    Its kernel is as wide as its step, so the two are the same; the convolution's gradient takes the CPU longer than
+    all the rest of a small tower. ``benchmarks/patches.py`` measures it.
+    """
+    convolution.forward = partial(embed_patches, convolution)  # type: ignore[method-assign]
+
+
+def embed_patches(convolution: "torch.nn.Conv2d", images: "torch.Tensor") -> "torch.Tensor":
+    """(batch, 3, side, side) -> (batch, width, side / patch, side / patch)."""
+    import torch
+
+    count, channels, height, width = images.shape
+    side = int(convolution.kernel_size[0])
+    rows, columns = height // side, width // side
+    patches = images.reshape(count, channels, rows, side, columns, side).permute(0, 2, 4, 1, 3, 5)
+    weight = convolution.weight.flatten(1)
+    found = torch.nn.functional.linear(patches.reshape(count, rows * columns, -1), weight, convolution.bias)
+    return found.transpose(1, 2).reshape(count, -1, rows, columns)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ Each measuring function takes the frames of the training films (a bank to look u
 frames of the unseen films, loads its model as the study does, and returns rows of (model, what, figure).
 """
 
+import warnings
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ NEIGHBOURS = 10
 BANK, ASKED = 8000, 2000
 ATTRIBUTES = ("who", "hair", "garment", "place", "prop")
 PROMPT = "a high-quality close_shot picture of "
+DRAWING_PROMPT = "a high-quality picture of "
+RECONSTRUCTED, DRAWN = 256, 160  # pictures
 
 Row = tuple[str, str, str]
 
@@ -192,7 +195,63 @@ def captioner_rows(bank: "Frames", unseen: "Frames", folder: Path = MODELS / "ca
     ]
 
 
-MEASURES: tuple[Callable[["Frames", "Frames"], list[Row]], ...] = (clip_rows, dino_rows, captioner_rows)
+def psnr(pictures: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Peak signal-to-noise ratio in dB of each picture: (n, h, w, 3) uint8 twice -> (n)."""
+    errors = (pictures.astype(np.float64) - wanted) ** 2
+    return np.asarray(10 * np.log10(255**2 / errors.mean(axis=(1, 2, 3))))
+
+
+def autoencoder_rows(bank: "Frames", unseen: "Frames", folder: Path = MODELS / "base") -> list[Row]:
+    """Pictures put into latents, at the posterior's mean, and back."""
+    import torch
+
+    from dreamshot.models import device, load_base
+    from dreamshot.params import Weights
+
+    vae = load_base(Weights(source=str(folder), revision="")).vae.to(device())
+    rows = some(unseen, RECONSTRUCTED)
+    wanted = unseen.pixels[rows]
+    with torch.no_grad():
+        pictures = torch.from_numpy(wanted).permute(0, 3, 1, 2).to(device()).float() / 127.5 - 1
+        back = vae.decode(vae.encode(pictures).latent_dist.mean).sample.clamp(-1, 1)
+    found = ((back + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    return [("base", "PSNR of the autoencoder's reconstructions, in dB", f"{psnr(found, wanted).mean():.1f}")]
+
+
+def base_rows(bank: "Frames", unseen: "Frames", folder: Path = MODELS) -> list[Row]:
+    """What the captioner reads from the pictures that the base draws from the captions of unseen frames.
+
+    The reader errs itself (``captioner_rows``), so these figures bound the base's from below.
+    """
+    from dreamshot.models import device, load_base
+    from dreamshot.params import Weights
+
+    pipeline = load_base(Weights(source=str(folder / "base"), revision="")).to(device())
+    pipeline.set_progress_bar_config(disable=True)
+    rows = some(unseen, DRAWN)
+    drawn = np.concatenate([draw(pipeline, captions_of(unseen, part)) for part in np.array_split(rows, 8)])
+    frames = type(unseen)(drawn, unseen.truth.iloc[rows].reset_index(drop=True))
+    said = write_captions(folder / "captioner", frames, np.arange(len(rows)))
+    truth = frames.truth[list(ATTRIBUTES)].astype(str).to_dict("records")
+    shares = attribute_shares(said, truth)
+    return [("base", f"{key} read from its pictures", f"{share:.1%}") for key, share in shares.items()]
+
+
+def draw(pipeline: Any, captions: Sequence[str]) -> np.ndarray:
+    """(n, side, side, 3) uint8 pictures in the study's manner: its prompt, 16 steps, guidance 6."""
+    import torch
+
+    prompts = [DRAWING_PROMPT + text for text in captions]
+    noise = torch.Generator().manual_seed(SEED)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Should have t")  # torchsde rounds the lowest sigma by 5e-7
+        found = pipeline(prompts, num_inference_steps=16, guidance_scale=6.0, generator=noise, output_type="np")
+    return np.asarray((found.images * 255).round().astype(np.uint8))
+
+
+MEASURES: tuple[Callable[["Frames", "Frames"], list[Row]], ...] = (
+    autoencoder_rows, base_rows, clip_rows, dino_rows, captioner_rows,
+)  # fmt: skip
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -4,9 +4,12 @@
 
 Faces and clothes fill few pixels of a long shot, so errors on the figure count more than those on the place;
 where the figure stands is known in the embedded world. The network has no attention, so most steps see a quarter of a
-picture, at a quarter of the price; the last ones see whole pictures.
+picture, at a quarter of the price; the last ones see whole pictures. Three courses follow each other: one over
+everything; one that looks at heads more often than not, for they are what the first leaves blurred; and one of the
+decoder alone, which leaves the latents as they are, so that a base trained on them needs no other.
 """
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -21,19 +24,34 @@ from demo.data import Frames, load_split
 from dreamshot.work import write_atomic
 
 OUT = Path("demo/models/base/vae")
-SEED = 11
-STEPS = 6000
-WHOLE_STEPS = 400  # the last ones, on whole pictures
 BATCH = 8
 CROP = 64
-LEARNING_RATE = 1.2e-3
 WARMUP = 100
 EMA_DECAY = 0.995
 START_LOG_VARIANCE = -6.0
 KL_WEIGHT = 1e-6
 FIGURE_WEIGHT, HEAD_WEIGHT = 2.0, 4.0
 LATENT_CHANNELS = 8
-VALID_EVERY = 400
+VALID_EVERY = 1000
+
+
+@dataclass(frozen=True)
+class Course:
+    """One descent of the learning rate from ``rate`` to zero."""
+
+    seed: int
+    steps: int
+    whole_steps: int  # the last ones, on whole pictures
+    rate: float
+    on_heads: float = 0.0  # the share of windows that hold the head's middle; the others lie anywhere
+    decoder_only: bool = False
+
+
+COURSES = (
+    Course(seed=11, steps=6000, whole_steps=400, rate=1.2e-3),
+    Course(seed=13, steps=6000, whole_steps=200, rate=1e-3, on_heads=0.6),
+    Course(seed=17, steps=4500, whole_steps=0, rate=8e-4, on_heads=0.6, decoder_only=True),
+)
 
 
 def make_autoencoder() -> AutoencoderKL:
@@ -83,22 +101,31 @@ def reconstruction_loss(y: torch.Tensor, x: torch.Tensor, weights: torch.Tensor)
     return ((y - x).abs() * weights).mean() + sum(edges, torch.zeros(())) + colours
 
 
-def window(rng: np.random.Generator, whole: bool, side: int) -> tuple[slice, slice]:
-    """Rows and columns that a step sees: the whole picture, or a quarter of it at random."""
-    if whole:
-        return slice(0, side), slice(0, side)
-    top, left = rng.integers(side - CROP + 1, size=2)
-    return slice(top, top + CROP), slice(left, left + CROP)
+def corner(box: np.ndarray, rng: np.random.Generator, on_head: bool, side: int) -> tuple[int, int]:
+    """Top and left of a window of CROP pixels: anywhere, or where it holds the middle of the head's box."""
+    last = side - CROP
+    if not on_head:
+        top, left = rng.integers(last + 1, size=2)
+        return int(top), int(left)
+    x, y = (box[:2] + box[2:]) / 2
+    top, left = (int(np.clip(middle - rng.uniform(0.15, 0.85) * CROP, 0, last)) for middle in (y, x))
+    return top, left
 
 
-def batch(frames: Frames, rng: np.random.Generator, whole: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pictures (B, 3, s, s) and their weights (B, 1, s, s), half the batches mirrored."""
+def batch(
+    frames: Frames, rng: np.random.Generator, whole: bool, on_heads: float = 0.0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pictures (B, 3, s, s) and their weights (B, 1, s, s), whole or windows of CROP pixels, half of them mirrored."""
     rows = rng.integers(len(frames.pixels), size=BATCH)
-    down, across = window(rng, whole, frames.pixels.shape[1])
-    x, weights = to_tensor(frames.pixels[rows]), weight_maps(frames, rows)
-    if rng.random() < 0.5:
-        x, weights = x.flip(3), weights.flip(3)
-    return x[..., down, across].contiguous(memory_format=torch.channels_last), weights[..., down, across]
+    both = torch.cat([to_tensor(frames.pixels[rows]), weight_maps(frames, rows)], dim=1)
+    if not whole:
+        boxes = frames.truth.iloc[rows][["head_x0", "head_y0", "head_x1", "head_y1"]].to_numpy()
+        corners = [corner(box, rng, rng.random() < on_heads, both.shape[-1]) for box in boxes]
+        both = torch.stack([one[:, top : top + CROP, left : left + CROP]
+                            for one, (top, left) in zip(both, corners, strict=True)])  # fmt: skip
+    mirrored = torch.from_numpy(rng.random(BATCH) < 0.5).view(-1, 1, 1, 1)
+    both = torch.where(mirrored, both.flip(3), both)
+    return both[:, :3].contiguous(memory_format=torch.channels_last), both[:, 3:]
 
 
 def psnr(model: AutoencoderKL, frames: Frames, count: int = 64) -> float:
@@ -112,7 +139,7 @@ def psnr(model: AutoencoderKL, frames: Frames, count: int = 64) -> float:
 
 
 def learning_rate(step: int, steps: int) -> float:
-    """Linear warm-up, then a cosine to zero; a factor of LEARNING_RATE."""
+    """Linear warm-up, then a cosine to zero; a factor of the course's rate."""
     ramp = min(1.0, (step + 1) / WARMUP)
     return ramp * 0.5 * (1 + float(np.cos(np.pi * step / steps)))
 
@@ -147,28 +174,46 @@ def train_step(model: AutoencoderKL, optimizer: torch.optim.Optimizer, x: torch.
     return loss.item()
 
 
-def train(frames: Frames, valid: Frames, out: Path, steps: int = STEPS, whole_steps: int = WHOLE_STEPS) -> None:
-    """Train from SEED and write the model and ``log.csv`` (step, loss, psnr_valid) into ``out``."""
-    torch.manual_seed(SEED)
-    rng = np.random.default_rng(SEED)
-    model = make_autoencoder().to(memory_format=torch.channels_last)
+def train(frames: Frames, valid: Frames, out: Path, course: Course, start: Path | None = None) -> None:
+    """Run a course from its seed, or from the model in ``start``; write the model and ``log.csv`` into ``out``.
+
+    A line of the log holds the course's seed, step, loss and PSNR on ``valid`` in dB.
+    """
+    torch.manual_seed(course.seed)
+    rng = np.random.default_rng(course.seed)
+    model = make_autoencoder()
+    if start is not None:
+        model.load_state_dict(AutoencoderKL.from_pretrained(start).state_dict())
+    if course.decoder_only:
+        model.encoder.requires_grad_(False)
+        model.quant_conv.requires_grad_(False)
+    model.to(memory_format=torch.channels_last)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY))
-    optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(learning_rate, steps=steps))
+    optimizer = torch.optim.AdamW(model.parameters(), course.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(learning_rate, steps=course.steps))
     out.mkdir(parents=True, exist_ok=True)
-    lines = ["step,loss,psnr_valid"]
-    bar = tqdm(range(1, steps + 1), desc="autoencoder", unit="step")
+    log = out / "log.csv"
+    lines = log.read_text().splitlines() if start == out else ["seed,step,loss,psnr_valid"]
+    bar = tqdm(range(1, course.steps + 1), desc="autoencoder", unit="step")
     for step in bar:
-        loss = train_step(model, optimizer, *batch(frames, rng, whole=step > steps - whole_steps))
+        whole = step > course.steps - course.whole_steps
+        loss = train_step(model, optimizer, *batch(frames, rng, whole, course.on_heads))
         schedule.step()
         average.update_parameters(model)
-        if step % VALID_EVERY == 0 or step == steps:
+        if step % VALID_EVERY == 0 or step == course.steps:
             decibel = psnr(average.module, valid)
             bar.set_postfix(loss=f"{loss:.4f}", psnr=f"{decibel:.2f}")
-            lines.append(f"{step},{loss:.5f},{decibel:.3f}")
-            write_atomic(out / "log.csv", ("\n".join(lines) + "\n").encode())
+            lines.append(f"{course.seed},{step},{loss:.5f},{decibel:.3f}")
+            write_atomic(log, ("\n".join(lines) + "\n").encode())
             save(average.module, frames, out)
 
 
+def main() -> None:
+    """Run the courses one after the other."""
+    frames, valid = load_split("train"), load_split("valid")
+    for index, course in enumerate(COURSES):
+        train(frames, valid, OUT, course, start=OUT if index else None)
+
+
 if __name__ == "__main__":
-    train(load_split("train"), load_split("valid"), OUT)
+    main()

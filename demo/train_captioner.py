@@ -1,8 +1,10 @@
 """Train the tiny BLIP-2 on frames and their captions: ``python -m demo.train_captioner``.
 
-A Q-Former that begins from nothing learns slowly from the words alone. Two things help it: the vision tower begins
-as the tiny CLIP's (demo/models/clip, trained first), and beside the language model's loss stand linear heads that
-name what the caption names from the Q-Former's output; the heads are thrown away.
+A Q-Former that begins from nothing learns slowly from the words alone. Three things help it: the vision tower
+begins as the tiny CLIP's (demo/models/clip, trained first); linear heads name what the caption names from the
+Q-Former's output; and others name, from each patch that holds the first person's head, whose it is, for a head is
+seldom larger than two patches and a tower that must first find it takes ever so long. The heads are thrown away.
+Pictures are never mirrored: a caption names the person on the left first.
 Writes demo/models/captioner as transformers loads it.
 """
 
@@ -24,10 +26,13 @@ FOLDER = Path("demo/models/captioner")
 SIDE, PATCH, WIDTH, LAYERS = train_clip.SIDE, train_clip.PATCH, train_clip.WIDTH, train_clip.LAYERS
 QUERIES, QFORMER_WIDTH, QFORMER_LAYERS = 12, 128, 2
 TEXT_WIDTH, TEXT_LAYERS, HEADS, HIDDEN, CONTEXT = 128, 2, 4, 256, 32
-STEPS, BATCH, RATE, WARMUP, DECAY = 700, 128, 1.5e-3, 40, 0.05
-LOOK_EVERY = 50
+STEPS, BATCH, RATE, WARMUP, DECAY = 1600, 128, 1.5e-3, 60, 0.05
+LOOK_EVERY = 100
+WINDOW = (0.88, 1.0)  # the side of a view in sides of the frame
 IMAGE_TOKEN = "<image>"
-NAMED = (*measure.ATTRIBUTES, "time", "people")  # what the helping heads name
+NAMED = (*measure.ATTRIBUTES, "time", "people")  # what the heads on the Q-Former name
+ON_HEADS = ("who", "hair")  # what the heads on the patches name
+ELSEWHERE = 0.3  # weight of the patches that hold no head
 
 
 def make_processor(tokenizer: Any) -> Any:
@@ -81,6 +86,7 @@ def make_model(config: Any, clip: Path | None) -> Any:
     torch.nn.init.normal_(model.query_tokens, std=0.5)
     if clip is not None:
         model.vision_model.load_state_dict(tower_weights(clip))
+    learn.quick_patches(model.vision_model.embeddings.patch_embedding)
     return model.to(device())
 
 
@@ -117,11 +123,55 @@ def layer_weights(visual: dict[str, "torch.Tensor"], layer: int) -> dict[str, "t
     }
 
 
-def view(pixels: np.ndarray) -> "torch.Tensor":
+def view(pixels: np.ndarray, windows: "torch.Tensor") -> "torch.Tensor":
     """Augmented pictures, normalised: (batch, 128, 128, 3) uint8 -> (batch, 3, SIDE, SIDE)."""
-    images = learn.moved(learn.pictures(pixels), (0.88, 1.0), SIDE)
+    images = learn.seen_through(learn.pictures(pixels), windows, SIDE)
     images = learn.softened(learn.coloured(images, 0.12), 0.4, 0.04)
     return learn.normalise(images, learn.CLIP_MEAN, learn.CLIP_STD)
+
+
+def patches_of_heads(boxes: "torch.Tensor", windows: "torch.Tensor") -> "torch.Tensor":
+    """(batch, patches) whether a patch of the view holds a good part of the head, or the head a good part of it.
+
+    Args:
+        boxes: (batch, 4) x0, y0, x1, y1 in halves of the picture's side from its middle.
+        windows: (batch, 3) of ``learn.windows``.
+    """
+    import torch
+
+    size, middle = windows[:, :1, None], windows[:, 1:, None]
+    low, high = (boxes[:, :2, None] - middle) / size, (boxes[:, 2:, None] - middle) / size
+    edges = torch.linspace(-1, 1, SIDE // PATCH + 1, device=boxes.device)
+    shared = (torch.minimum(high, edges[1:]) - torch.maximum(low, edges[:-1])).clamp(min=0)
+    shares = shared / torch.minimum(high - low, torch.diff(edges))
+    across, down = shares.unbind(1)
+    return (down.unsqueeze(2) * across.unsqueeze(1)).flatten(1) > 0.3
+
+
+def patch_loss(named: "torch.Tensor", sizes: list[int], wanted: np.ndarray, held: "torch.Tensor") -> "torch.Tensor":
+    """Cross-entropy of the heads on the patches, every picture's head counting the same however large.
+
+    Args:
+        named: (batch, patches, sum of sizes + 1 each) the outputs side by side, the last of each for no head.
+        wanted: (batch, len(sizes)) the right number where a head is.
+        held: (batch, patches) where it is.
+    """
+    import torch
+
+    weights = held / held.sum(1, keepdim=True).clamp(min=1) + ELSEWHERE * ~held / (~held).sum(1, keepdim=True)
+    losses = []
+    right = torch.from_numpy(wanted).to(named.device).unbind(1)
+    for part, true, size in zip(named.float().split([size + 1 for size in sizes], 2), right, sizes, strict=True):
+        targets = torch.where(held, true.unsqueeze(1), size)
+        found = torch.nn.functional.cross_entropy(part.flatten(0, 1), targets.flatten(), reduction="none")
+        losses.append((found.view_as(weights) * weights).sum(1).mean())
+    return torch.stack(losses).mean()
+
+
+def head_boxes(frames: "Frames") -> np.ndarray:
+    """(frames, 4) float32 boxes of the first person's head in halves of the picture's side from its middle."""
+    boxes = frames.truth[[f"head_{axis}" for axis in ("x0", "y0", "x1", "y1")]].to_numpy(np.float32)
+    return np.asarray(boxes * (2 / frames.pixels.shape[1]) - 1)
 
 
 def names_of(frames: "Frames") -> tuple[np.ndarray, list[int]]:
@@ -202,19 +252,27 @@ def train(
     config = model_config(processor.tokenizer)
     model = make_model(config, clip).train()
     wanted, sizes = names_of(frames)
+    boxes, on_heads = head_boxes(frames), [NAMED.index(key) for key in ON_HEADS]
+    patch_sizes = [sizes[index] for index in on_heads]
     heads = torch.nn.Linear(QUERIES * QFORMER_WIDTH, sum(sizes)).to(model.device)
-    optimizer = learn.optimiser([model, heads], RATE, DECAY)
+    patch_heads = torch.nn.Linear(WIDTH, sum(patch_sizes) + len(patch_sizes)).to(model.device)
+    optimizer = learn.optimiser([model, heads, patch_heads], RATE, DECAY)
     bar = tqdm(learn.batches(len(captions), batch, steps, SEED), total=steps, desc="captioner")
     for step, chosen in enumerate(bar):
         labels = targets(processor.tokenizer, [captions[index] for index in chosen])
-        images, ids = view(frames.pixels[chosen]), prompt_ids(config, len(chosen))
+        windows = learn.windows(len(chosen), WINDOW, mirror=False)
+        images, ids = view(frames.pixels[chosen], windows), prompt_ids(config, len(chosen))
         with learn.half():
             out = model(pixel_values=images, input_ids=ids, labels=labels)
             named = heads(out.qformer_outputs.last_hidden_state.flatten(1))
+            of_patches = patch_heads(out.vision_outputs.last_hidden_state[:, 1:])
         naming = naming_loss(named, sizes, wanted[chosen])
-        loss = out.loss + naming
+        held = patches_of_heads(torch.from_numpy(boxes[chosen]).to(windows.device), windows)
+        finding = patch_loss(of_patches, patch_sizes, wanted[chosen][:, on_heads], held)
+        loss = out.loss + naming + finding
         learn.descend(loss, optimizer, learn.learning_rate(step, steps, RATE, WARMUP))
-        bar.set_postfix(loss=f"{out.loss.item():.3f}", naming=f"{naming.item():.3f}", refresh=False)
+        bar.set_postfix(loss=f"{out.loss.item():.3f}", naming=f"{naming.item():.3f}", finding=f"{finding.item():.3f}",
+                        refresh=False)  # fmt: skip
         if (step + 1) % LOOK_EVERY == 0 or step + 1 == steps:
             tqdm.write(f"captioner step {step + 1}: loss {out.loss.item():.3f}, {look(model, processor, valid)}")
             save(model, processor, folder)

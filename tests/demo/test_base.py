@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from tiny_frames import rendered_frames
 
 from demo import train_autoencoder, train_base
@@ -18,7 +19,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A base of two steps on an autoencoder of two steps."""
     folder = tmp_path_factory.mktemp("base")
     frames = rendered_frames(films=3, each=8)
-    train_autoencoder.train(frames, frames, folder / "vae", steps=2, whole_steps=1)
+    short = train_autoencoder.Course(seed=1, steps=2, whole_steps=1, rate=1e-3, on_heads=0.5)
+    train_autoencoder.train(frames, frames, folder / "vae", short)
     train_base.train(frames, folder, steps=2, size=4)
     return folder
 
@@ -30,6 +32,18 @@ def test_the_folder_loads_as_stable_diffusion(folder: Path) -> None:
     assert pipeline.unet.dtype == torch.float32
     assert pipeline.unet.config.in_channels == pipeline.vae.config.latent_channels
     assert pipeline.vae_scale_factor == 8
+
+
+def test_a_course_of_the_decoder_leaves_the_latents_as_they_are(folder: Path, tmp_path: Path) -> None:
+    frames = rendered_frames(films=3, each=8)
+    course = train_autoencoder.Course(seed=2, steps=2, whole_steps=0, rate=1e-2, decoder_only=True)
+    train_autoencoder.train(frames, frames, tmp_path / "vae", course, start=folder / "vae")
+    before, after = (AutoencoderKL.from_pretrained(path / "vae") for path in (folder, tmp_path))
+    pictures = train_autoencoder.to_tensor(frames.pixels[:2])
+    with torch.no_grad():
+        assert torch.equal(*(vae.encode(pictures).latent_dist.mean for vae in (before, after)))
+        latents = torch.zeros(1, 8, 16, 16)
+        assert not torch.equal(*(vae.decode(latents).sample for vae in (before, after)))
 
 
 def test_scaled_latents_have_unit_deviation(folder: Path) -> None:

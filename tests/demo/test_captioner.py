@@ -54,7 +54,6 @@ def measure_tower(folder: Path) -> torch.nn.Module:
     return tower
 
 
-@pytest.mark.skipif(not (MODELS / "captioner").is_dir(), reason="demo/models/captioner is not trained to its bar yet")
 def test_the_committed_captioner_describes_unseen_films() -> None:
     frames = rendered_frames(films=16, each=4)
     said = measure.write_captions(MODELS / "captioner", frames, np.arange(64))

@@ -20,6 +20,7 @@ def noise_frames(count: int, seed: int) -> Frames:
         {
             "film": shot.film.id, "caption": caption(shot), "shot_type": shot_type(shot.distance),
             "border": is_border(shot.distance), **attributes(shot),
+            "head_x0": 50.0, "head_y0": 20.0, "head_x1": 80.0, "head_y1": 60.0,
         }
         for shot in shots
     ]  # fmt: skip
