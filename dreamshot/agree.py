@@ -2,7 +2,7 @@
 
     python -m dreamshot.agree
 
-On the same processor model with the same package versions every picture must be equal to the bit. Elsewhere sums are
+On the same kind of processor with the same package versions every picture must be equal to the bit. Elsewhere sums are
 taken in another order and pictures differ a little; there each set's means must lie within NOISE of the committed ones.
 Exit code 0 when they agree, 1 when they do not.
 """
@@ -20,7 +20,7 @@ from dreamshot.paths import METRICS, PICTURE_HASHES, REPORTS, RUN
 
 SCORES = METRICS / "scores.json"
 COMPARED = ("main", "ablation", "control")
-SAME_MACHINE = ("python", "system", "cpu", "versions")
+SAME_MACHINE = ("python", "system", "cpu", "cpu_kind", "versions")
 # How far a set's mean may move between machines. A picture that tips over moves a shot accuracy by 1/n of its set.
 NOISE = {"clip_t": 0.02, "dino": 0.03, "shot_accuracy": 0.10}
 

@@ -84,7 +84,11 @@ class Caption(Block):
 
 
 class Train(Block):
-    """DreamBooth + LoRA on the UNet's attention, one for each shot type."""
+    """DreamBooth + LoRA on the UNet's attention, one for each shot type.
+
+    ``min_snr_gamma``: 0 weighs all time steps alike. ``caption_dropout``: the share of prompts left empty; guidance
+    subtracts the empty prompt's prediction, which must know the shot type for the picture to have it.
+    """
 
     rank: Count
     lora_alpha: Positive
@@ -95,6 +99,8 @@ class Train(Block):
     warmup: CountOrNone
     weight_decay: Annotated[float, Field(ge=0)]
     max_grad_norm: Positive
+    min_snr_gamma: Annotated[float, Field(ge=0)]
+    caption_dropout: Annotated[float, Field(ge=0, lt=1)]
     checkpoint_every: Count
     dtype: Dtype
 

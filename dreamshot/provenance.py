@@ -14,18 +14,31 @@ PACKAGES = (
     "scikit-learn", "pandas", "pyarrow", "Pillow", "pyvips-binary",
 )  # fmt: skip
 
+CPU_NUMBERS = ("cpu family", "model", "stepping", "cache size")
+CPU_FLAGS = {"avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_fp16"}
+
 
 def versions() -> dict[str, str]:
     """The versions of the packages on which the study's numbers depend."""
     return {name: metadata.version(name) for name in PACKAGES}
 
 
-def cpu_name() -> str:
-    """The processor's model name where the system tells it, else its architecture."""
+def cpu_facts() -> dict[str, str]:
+    """What /proc/cpuinfo says of the first processor, nothing where there is no such file."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    first = info.read_text().split("\n\n")[0].splitlines() if info.is_file() else []
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first)}
+
+
+def cpu_name(facts: dict[str, str]) -> str:
+    """The processor's model name where the system tells it, else its architecture."""
+    return facts.get("model name", platform.machine())
+
+
+def cpu_kind(facts: dict[str, str]) -> str:
+    """What else decides which kernels compute: processors of one name may differ in all of it."""
+    numbers = [f"{key} {facts[key]}" for key in CPU_NUMBERS if key in facts]
+    return ", ".join([*numbers, *sorted(CPU_FLAGS & set(facts.get("flags", "").split()))])
 
 
 def commit() -> str:
@@ -36,10 +49,12 @@ def commit() -> str:
 
 def environment() -> dict[str, Any]:
     """What must agree between two machines for their pixels to be bit-equal."""
+    facts = cpu_facts()
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "cpu": cpu_name(),
+        "cpu": cpu_name(facts),
+        "cpu_kind": cpu_kind(facts),
         "versions": versions(),
     }
 

@@ -33,7 +33,8 @@ class Example:
 class Cache:
     """What the frozen models say: looked up by what a thing is, never by the step that uses it.
 
-    mean, std: by frame, (channels, height, width), the autoencoder's posterior. text: by prompt, (tokens, width).
+    mean, std: by frame, (channels, height, width), the autoencoder's posterior. text: by prompt, the empty one among
+    them, (tokens, width).
     """
 
     mean: "dict[str, torch.Tensor]"
@@ -51,6 +52,11 @@ def examples_of(shot_type: ShotType, template: str) -> list[Example]:
         Example(frame, prompt(template, shot_type, caption))
         for frame, caption in zip(rows["frame"], rows["caption"], strict=True)
     ]
+
+
+def prompts_of(examples: Sequence[Example]) -> list[str]:
+    """Every prompt that training may need: the empty one, for captions that are dropped, and the examples'."""
+    return ["", *(item.prompt for item in examples)]
 
 
 def data_hash(examples: Sequence[Example], pool: Pool) -> str:
@@ -85,7 +91,7 @@ def compute(pipeline: Pipeline, examples: Sequence[Example], pool: Pool) -> "dic
     found: dict[str, torch.Tensor] = {}
     for frame, mean, std in posteriors(pipeline, [item.frame for item in examples], pool):
         found[f"mean/{frame}"], found[f"std/{frame}"] = mean, std
-    for text, embedding in encode_prompts(pipeline, [item.prompt for item in examples]).items():
+    for text, embedding in encode_prompts(pipeline, prompts_of(examples)).items():
         found[f"text/{digest(text)}"] = embedding[0].float().cpu()
     return {key: value.contiguous() for key, value in found.items()}
 
@@ -100,5 +106,5 @@ def cached(load: Callable[[], Pipeline], examples: Sequence[Example], pool: Pool
     return Cache(
         mean={item.frame: tensors[f"mean/{item.frame}"] for item in examples},
         std={item.frame: tensors[f"std/{item.frame}"] for item in examples},
-        text={item.prompt: tensors[f"text/{digest(item.prompt)}"] for item in examples},
+        text={text: tensors[f"text/{digest(text)}"] for text in prompts_of(examples)},
     )

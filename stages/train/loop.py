@@ -77,11 +77,13 @@ def inputs(run: Run, step: int) -> "tuple[torch.Tensor, torch.Tensor, torch.Tens
     examples = [run.examples[i] for i in batch_of(step, run.params.batch, len(run.examples), run.seed_of)]
     mean = torch.stack([run.cache.mean[item.frame] for item in examples])
     std = torch.stack([run.cache.std[item.frame] for item in examples])
-    text = torch.stack([run.cache.text[item.prompt] for item in examples])
     generator = torch.Generator().manual_seed(run.seed_of("step", step))
     latents = to_unit(mean + std * torch.randn(mean.shape, generator=generator), run.vae)
     noise = torch.randn(mean.shape, generator=generator)
     times = torch.randint(run.scheduler.config.num_train_timesteps, (len(examples),), generator=generator)
+    dropped = (torch.rand(len(examples), generator=generator) < run.params.caption_dropout).tolist()
+    prompts = ["" if drop else item.prompt for item, drop in zip(examples, dropped, strict=True)]
+    text = torch.stack([run.cache.text[prompt] for prompt in prompts])
     return latents, noise, times, text
 
 
@@ -99,8 +101,21 @@ def attention(device: "torch.device", mixed: bool) -> AbstractContextManager[Non
     return sdpa_kernel(SDPBackend.MATH) if mixed and device.type == "cpu" else nullcontext()
 
 
+def loss_weights(run: Run, times: "torch.Tensor") -> "torch.Tensor":
+    """(batch,) the weight of each time step: min-SNR (Hang et al. 2023), or 1 where ``min_snr_gamma`` is 0."""
+    import torch
+    from diffusers.training_utils import compute_snr
+
+    gamma = run.params.min_snr_gamma
+    if not gamma:
+        return torch.ones(len(times), device=times.device)
+    snr = compute_snr(run.scheduler, times)
+    velocity = prediction_type(run.scheduler.config) == "v_prediction"
+    return snr.clamp(max=gamma) / (snr + 1 if velocity else snr)
+
+
 def loss_of(run: Run, step: int) -> "torch.Tensor":
-    """The mean squared error of the UNet's prediction in one step."""
+    """The weighted mean squared error of the UNet's prediction in one step."""
     import torch
 
     device, dtype = run.unet.device, torch_dtype(run.params.dtype)
@@ -109,7 +124,8 @@ def loss_of(run: Run, step: int) -> "torch.Tensor":
     mixed = dtype == torch.bfloat16
     with attention(device, mixed), torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed):
         predicted = run.unet(noisy, times, text.to(dtype)).sample
-    return torch.nn.functional.mse_loss(predicted.float(), target(run, latents, noise, times))
+    errors = (predicted.float() - target(run, latents, noise, times)).square().mean(dim=(1, 2, 3))
+    return (errors * loss_weights(run, times)).mean()
 
 
 def train_step(run: Run) -> None:

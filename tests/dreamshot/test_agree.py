@@ -33,6 +33,7 @@ def test_machines_are_the_same_only_with_processor_and_versions():
     here = {"python": "3.11", "system": "Linux", "cpu": "A", "versions": {"torch": "1"}}
     assert same_machine(here, dict(here))
     assert not same_machine(here, here | {"cpu": "B"})
+    assert not same_machine(here, here | {"cpu_kind": "model 2"})
     assert not same_machine(here, here | {"versions": {"torch": "2"}})
 
 

@@ -163,6 +163,35 @@ def test_the_loss_is_that_of_the_noising_formula(study: Profile, prediction_type
     assert float(loss) == pytest.approx(float((predicted - target).square().mean()), rel=1e-5)
 
 
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+def test_min_snr_weighs_a_time_step_by_its_formula(study: Profile, prediction_type: str) -> None:
+    base_pipeline(prediction_type=prediction_type).save_pretrained("tiny/base")
+    run = run_of(study)
+    times = torch.tensor([0, 300, 999])
+    assert torch.equal(loop.loss_weights(run, times), torch.ones(3))
+    run.params = run.params.model_copy(update={"min_snr_gamma": 5.0})
+    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
+    kept = (1 - betas).cumprod(0)[times]
+    snr = kept / (1 - kept)
+    expected = snr.clamp(max=5.0) / (snr if prediction_type == "epsilon" else snr + 1)
+    assert torch.allclose(loop.loss_weights(run, times).double(), expected, rtol=1e-4)
+
+
+def test_a_dropped_caption_becomes_the_empty_prompt_and_nothing_else_changes(study: Profile) -> None:
+    run = run_of(study)
+    empty = encode_prompts(base_pipeline(), [""])[""][0]
+    kept = [loop.inputs(run, step) for step in range(40)]
+    run.params = run.params.model_copy(update={"caption_dropout": 0.3})
+    some = [loop.inputs(run, step) for step in range(40)]
+    dropped = 0
+    for before, after in zip(kept, some, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(before[:3], after[:3], strict=True))
+        for text, changed in zip(before[3], after[3], strict=True):
+            dropped += torch.equal(changed, empty)
+            assert torch.equal(changed, empty) or torch.equal(changed, text)
+    assert 0.15 < dropped / 120 < 0.45
+
+
 def test_only_the_lora_learns_and_it_starts_as_nothing(study: Profile) -> None:
     run = run_of(study)
     plain = {name: weight.clone() for name, weight in run.unet.named_parameters()}
