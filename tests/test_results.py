@@ -41,11 +41,13 @@ def test_the_planted_effect_is_found() -> None:
     assert dino["p"] < 0.001
 
 
-@pytest.mark.xfail(strict=True, reason="the probe errs on a third of the real crops, so it cannot see 85%")
+def test_the_base_does_not_know_shot_types() -> None:
+    assert read("scores")["main"]["shot_accuracy"]["baseline"] <= 0.55
+
+
+@pytest.mark.xfail(strict=True, reason="0.517; the probe is right on 69% of real crops, so it cannot see 85%")
 def test_the_probe_sees_the_shot_type_that_was_asked_for() -> None:
-    accuracy = read("scores")["main"]["shot_accuracy"]
-    assert accuracy["baseline"] <= 0.55
-    assert accuracy["ours"] >= 0.85
+    assert read("scores")["main"]["shot_accuracy"]["ours"] >= 0.85
 
 
 @pytest.mark.parametrize("metric", ["clip_t", "dino", "shot_accuracy"])

@@ -83,6 +83,17 @@ def test_min_snr_weights_follow_their_formula() -> None:
     assert torch.allclose(train_base.min_snr_weights(scheduler, t), expected)
 
 
+def test_a_window_on_a_head_holds_its_middle_and_others_lie_anywhere() -> None:
+    rng = np.random.default_rng(1)
+    box, last = np.array([100.0, 4.0, 120.0, 30.0]), 128 - train_autoencoder.CROP
+    on_head = [train_autoencoder.corner(box, rng, on_head=True, side=128) for _ in range(200)]
+    anywhere = [train_autoencoder.corner(box, rng, on_head=False, side=128) for _ in range(200)]
+    assert all(0 <= place <= last for corner in on_head + anywhere for place in corner)
+    assert all(top <= 17 < top + train_autoencoder.CROP for top, _ in on_head)
+    assert all(left <= 110 < left + train_autoencoder.CROP for _, left in on_head)
+    assert min(left for _, left in anywhere) < 20
+
+
 def test_errors_on_the_figure_count_more_than_on_the_place() -> None:
     frames = rendered_frames(films=1, each=4)
     weights = train_autoencoder.weight_maps(frames, np.arange(4))

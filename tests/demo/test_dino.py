@@ -24,7 +24,30 @@ def test_a_view_keeps_the_scale_within_the_study_s_crop() -> None:
     assert 0.8 < low / (112 / 128) < 1 < high / (112 / 128) < 1.25
 
 
-MISSED = pytest.mark.xfail(strict=True, reason="DINO knows too little of places; demo/models/README.md has its figures")
+def test_waking_enlarges_the_embeddings_and_the_blocks_matrices_only() -> None:
+    torch.manual_seed(1)
+    plain = train_dino.make_backbone()
+    before = {name: value.clone() for name, value in plain.state_dict().items()}
+    after = train_dino.wake(plain).state_dict()
+    assert after["pos_embed"].std().item() == pytest.approx(train_dino.POSITION, rel=0.1)
+    assert after["cls_token"].std().item() == pytest.approx(train_dino.CLASS, rel=0.2)
+    for name, value in after.items():
+        if name not in ("pos_embed", "cls_token"):
+            gain = train_dino.GAIN if name.startswith("blocks") and value.ndim == 2 else 1.0
+            torch.testing.assert_close(value, gain * before[name])
+
+
+def test_a_thumbnail_holds_means_and_its_weight_falls_to_nothing_at_the_half() -> None:
+    images = torch.zeros(1, 3, 112, 112)
+    images[0, 0, :14, :14] = 1
+    thumbnail = train_dino.thumbnails(images).view(3, 8, 8)
+    assert thumbnail[0, 0, 0] == 1
+    assert thumbnail.sum() == 1 - (3 * 64 - 1)
+    weights = [train_dino.decoding_weight(step, 100) for step in (0, 25, 50, 99)]
+    assert weights == [train_dino.DECODING, train_dino.DECODING / 2, 0.0, 0.0]
+
+
+MISSED = pytest.mark.xfail(strict=True, reason="0.69 here; 80% with a bank of 8,000 where 90% is the bar")
 
 
 @pytest.mark.parametrize("key", ["shot_type", pytest.param("place", marks=MISSED)])

@@ -37,6 +37,13 @@ def test_windows_stay_inside_the_picture() -> None:
     assert bool((learn.windows(50, (0.7, 1.0), mirror=False)[:, 0] > 0).all())
 
 
+def test_windows_may_lie_beyond_the_picture_across_and_never_down() -> None:
+    torch.manual_seed(1)
+    size, across, down = learn.windows(500, (0.7, 0.9), mirror=False, beyond=0.5).unbind(1)
+    assert 1.2 < float((across.abs() + size).max()) <= 1.5
+    assert bool((down.abs() + size <= 1 + 1e-6).all())
+
+
 def test_the_patches_of_a_head_are_those_that_its_box_covers() -> None:
     box = torch.tensor([[32, 16, 64, 48]]) / 64 - 1  # two patches of 16 pixels each way
     held = train_captioner.patches_of_heads(box, torch.tensor([[1.0, 0, 0]])).view(8, 8)

@@ -53,5 +53,15 @@ def test_a_missing_or_wrong_attribute_counts_as_wrong(said: str, right: float) -
     assert np.mean(list(shares.values())) == pytest.approx(right)
 
 
+def test_psnr_of_an_error_of_one_level_is_its_closed_form() -> None:
+    pictures = np.full((2, 4, 4, 3), 100, np.uint8)
+    wanted = pictures.copy()
+    wanted[1] += 1
+    with np.errstate(divide="ignore"):
+        found = measure.psnr(pictures, wanted)
+    assert found[0] == np.inf
+    assert found[1] == pytest.approx(20 * np.log10(255))
+
+
 def test_the_table_has_a_line_for_each_row() -> None:
     assert measure.table([("clip", "picks", "90%")]).splitlines()[-1] == "| clip | picks | 90% |"
