@@ -141,7 +141,7 @@ def descend(loss: "torch.Tensor", optimizer: "torch.optim.Optimizer", rate: floa
     import torch
 
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     torch.nn.utils.clip_grad_norm_(weights, 1.0)
     for group in optimizer.param_groups:
@@ -152,8 +152,9 @@ def descend(loss: "torch.Tensor", optimizer: "torch.optim.Optimizer", rate: floa
 def quick_patches(convolution: "torch.nn.Conv2d") -> None:
     """Let a vision transformer's patch embedding compute itself as one matrix product, its weights as they are.
 
-    Its kernel is as wide as its step, so the two are the same; the convolution's gradient takes the CPU longer than
-    all the rest of a small tower. ``benchmarks/patches.py`` measures it.
+    Its kernel is as wide as its step, so the two are the same; the convolution's gradient takes the CPU about as long as
+    all the rest of a small tower. ``benchmarks/patches.py`` measures it. Only this instance's forward is replaced, so
+    its state dict keeps the library's names.
     """
     convolution.forward = partial(embed_patches, convolution)  # type: ignore[method-assign]
 

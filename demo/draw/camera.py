@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-import skia  # type: ignore[import-not-found]
+import skia
 
 from demo.draw.head import head_outline
 from demo.draw.pen import Box

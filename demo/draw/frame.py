@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import skia  # type: ignore[import-not-found]
+import skia
 
 from demo.draw.camera import Staging, boxes, lens, second_staging, soft_rows, staging, window_left
 from demo.draw.colour import Tone

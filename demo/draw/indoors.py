@@ -1,6 +1,6 @@
 """The places under a roof, a function each, in place coordinates."""
 
-import skia  # type: ignore[import-not-found]
+import skia
 
 from demo.draw.colour import LAMP, mix
 from demo.draw.pen import BOTTOM, EDGE, TOP, Pen

@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-import skia  # type: ignore[import-not-found]
+import skia
 
 from demo.draw.colour import LAMP, Tone, edge_of, graded, shadow_of
 

@@ -25,7 +25,7 @@ def add_lora(unet: Unet, params: Train, seed: int) -> "dict[str, torch.nn.Parame
     check_targets(unet, params.targets)
     config = LoraConfig(
         r=params.rank,
-        lora_alpha=params.lora_alpha,  # type: ignore[arg-type]  # a float scales as well as an int
+        lora_alpha=params.lora_alpha,
         target_modules=list(params.targets),
         init_lora_weights="gaussian",
     )
