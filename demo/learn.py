@@ -153,8 +153,8 @@ def quick_patches(convolution: "torch.nn.Conv2d") -> None:
     """Let a vision transformer's patch embedding compute itself as one matrix product, its weights as they are.
 
     Its kernel is as wide as its step, so the two are the same; the convolution's gradient takes the CPU about as long
-    as all the rest of a small tower. ``benchmarks/patches.py`` measures it. Only this instance's forward is replaced, so
-    its state dict keeps the library's names.
+    as all the rest of a small tower. ``benchmarks/patches.py`` measures it. Only this instance's forward is replaced,
+    so its state dict keeps the library's names.
     """
     convolution.forward = partial(embed_patches, convolution)  # type: ignore[method-assign]
 
