@@ -6,6 +6,7 @@ Renders two splits of the embedded world, each of its own films, into ``.work/de
 """
 
 import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +25,8 @@ DRAWN = 256  # pixels at which it is drawn: reduced by area, as the study reduce
 
 # Seeds of films: the study's own come from `demo.pool`; these two are for the models.
 SPLITS = {"train": (90001, 320, 75), "valid": (90002, 40, 50)}  # film seed, films, frames a film
+
+Rows = list[dict[str, object]]
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def reduce_by_area(pixels: np.ndarray, factor: int) -> np.ndarray:
     return np.round(squares.mean(axis=(1, 3))).astype(np.uint8)
 
 
-def film_frames(film: Film, seed: int, count: int) -> tuple[np.ndarray, list[dict[str, object]]]:
+def film_frames(film: Film, seed: int, count: int) -> tuple[np.ndarray, Rows]:
     """``count`` square frames of a film and their truth."""
     pixels, rows = [], []
     for index in range(count):
@@ -66,25 +69,33 @@ def film_frames(film: Film, seed: int, count: int) -> tuple[np.ndarray, list[dic
     return np.stack(pixels), rows
 
 
+def render_films(
+    path: Path, films: Sequence[Film], draw_film: Callable[[Film], tuple[np.ndarray, Rows]], shape: tuple[int, ...]
+) -> Rows:
+    """Draw the films on all cores into one array on disk, ``shape`` of it a film; return the films' rows."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part, each = path.with_suffix(".part"), shape[0]
+    out = np.lib.format.open_memmap(part, "w+", np.uint8, (len(films) * each, *shape[1:]))
+    rows: Rows = []
+    with ProcessPoolExecutor(os.cpu_count()) as workers:
+        done = workers.map(draw_film, films, chunksize=4)
+        for index, (pixels, truth) in enumerate(tqdm(done, total=len(films), desc=f"render {path.stem}", unit="film")):
+            out[index * each : (index + 1) * each] = pixels
+            rows += truth
+    out.flush()
+    part.replace(path)
+    return rows
+
+
 def render_split(split: str) -> None:
     """Render a split into ``<split>.npy`` and ``<split>.parquet``; nothing is done where both are there."""
     pictures, table = FOLDER / f"{split}.npy", FOLDER / f"{split}.parquet"
     if pictures.is_file() and table.is_file():
         return
     seed, count, each = SPLITS[split]
-    films = make_films(seed, count)
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    part = pictures.with_suffix(".part")
-    out = np.lib.format.open_memmap(part, "w+", np.uint8, (count * each, SIDE, SIDE, 3))
-    rows: list[dict[str, object]] = []
-    with ProcessPoolExecutor(os.cpu_count()) as workers:
-        done = workers.map(partial(film_frames, seed=seed, count=each), films, chunksize=4)
-        for index, (pixels, truth) in enumerate(tqdm(done, total=count, desc=f"render {split}", unit="film")):
-            out[index * each : (index + 1) * each] = pixels
-            rows += truth
-    out.flush()
+    draw_film = partial(film_frames, seed=seed, count=each)
+    rows = render_films(pictures, make_films(seed, count), draw_film, (each, SIDE, SIDE, 3))
     pd.DataFrame(rows).to_parquet(table)
-    part.replace(pictures)
 
 
 def load_split(split: str) -> Frames:

@@ -1,35 +1,57 @@
-"""Write the hand labels of the demo's pool, as a person who looks at the stills one by one would leave them.
+"""Write the hand labels of the demo's crops, as a person who looks at them one by one would leave them.
 
     python -m demo.labels
 
-Reads ``data/raw/demo/truth.csv`` (see ``demo.pool``), writes ``data/labels/demo/labels.csv`` (file, shot_type,
-labeller, date), which is committed: the study takes it as it takes any person's. Between two classes the nearer one is
-given, and one border case in six is rejected as neither; stills too small or too broken to look at have no label.
+Reads ``data/raw/demo/truth.csv`` (see ``demo.pool``) and the crops of ``dvc repro crop``; writes
+``data/labels/demo/labels.csv`` (file, shot_type, labeller, date), which is committed: the study takes it as it takes
+any person's. Between two classes the nearer one is given, and one border case in six is rejected as neither. Rejected
+too is a crop that cuts the first person's head: no shot type can be read from it.
 """
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
+
+import pandas as pd
 
 from demo.pool import FOLDER, SEED, write_csv
 from demo.world import generator
+from dreamshot.paths import CROP_ROWS, FRAMES
+from dreamshot.records import read_table
 
 LABELS = Path("data/labels/demo/labels.csv")
 LABELLER = "demo"
-DATE = "2026-11-20"
-UNSEEN = ("tiny", "truncated")
+DATE = "2026-11-22"
 REJECTED = 1 / 6  # of the border cases
+KEPT = 0.75  # of the head's width; a crop that keeps less cuts it
 
 
-def label(row: dict[str, str]) -> str:
-    """A still's shot type, or reject; the same for a copy as for the still itself."""
-    undecided = generator("label", SEED, row["caption"], row["distance"]).random() < REJECTED
-    return "reject" if row["border"] == "True" and undecided else row["shot_type"]
+def head_kept(head: Sequence[float], left: float, side: float) -> float:
+    """The share of the head's width that a crop from ``left`` to ``left + side`` keeps; a box is (x0, y0, x1, y1)."""
+    inside = min(head[2], left + side) - max(head[0], left)
+    return max(0.0, inside) / (head[2] - head[0])
+
+
+def label(truth: dict[str, str], left: float, side: float) -> str:
+    """A crop's shot type, or reject; the same for a copy as for the still itself."""
+    undecided = generator("label", SEED, truth["caption"], truth["distance"]).random() < REJECTED
+    cut = head_kept([float(value) for value in truth["head"].split()], left, side) < KEPT
+    return "reject" if cut or (truth["border"] == "True" and undecided) else truth["shot_type"]
+
+
+def read_squares() -> pd.DataFrame:
+    """Rows file, x, side of every crop, sorted by file."""
+    return read_table(CROP_ROWS).merge(read_table(FRAMES)[["frame", "file"]], on="frame").sort_values("file")
 
 
 def main() -> None:
     with (FOLDER / "truth.csv").open(encoding="utf-8", newline="") as file:
-        seen = [row for row in csv.DictReader(file) if row["defect"] not in UNSEEN]
-    rows = [{"file": row["file"], "shot_type": label(row), "labeller": LABELLER, "date": DATE} for row in seen]
+        truth = {row["file"]: row for row in csv.DictReader(file)}
+    squares = read_squares()
+    rows = [
+        {"file": file, "shot_type": label(truth[file], x, side), "labeller": LABELLER, "date": DATE}
+        for file, x, side in zip(squares["file"], squares["x"], squares["side"], strict=True)
+    ]
     LABELS.parent.mkdir(parents=True, exist_ok=True)
     write_csv(LABELS, rows)
     print(f"labels: {len(rows)} in {LABELS}")

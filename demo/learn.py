@@ -50,12 +50,11 @@ def normalise(images: "torch.Tensor", mean: tuple[float, ...], std: tuple[float,
     return (images - images.new_tensor(mean).view(shape)) / images.new_tensor(std).view(shape)
 
 
-def windows(count: int, scale: tuple[float, float], mirror: bool, beyond: float = 0.0) -> "torch.Tensor":
+def windows(count: int, scale: tuple[float, float], mirror: bool) -> "torch.Tensor":
     """(count, 3) random windows of a picture: half their side, and their middle across and down.
 
     In halves of the picture's side from its middle, so the whole picture is (1, 0, 0). ``scale`` bounds the side.
     Half of them are mirrored, where asked: their first number, which stands for the side across, is negative.
-    They may lie as far as ``beyond`` further across than the picture reaches.
     """
     import torch
 
@@ -63,7 +62,6 @@ def windows(count: int, scale: tuple[float, float], mirror: bool, beyond: float 
 
     size = torch.empty(count, device=device()).uniform_(*scale)
     middle = (torch.rand(count, 2, device=device()) * 2 - 1) * (1 - size).clamp(min=0).unsqueeze(1)
-    middle[:, 0] += beyond * (torch.rand(count, device=device()) * 2 - 1)
     turn = torch.where(torch.rand(count, device=device()) < 0.5, -1.0, 1.0) if mirror else torch.ones_like(size)
     return torch.cat([(size * turn).unsqueeze(1), middle], dim=1)
 
@@ -78,9 +76,9 @@ def seen_through(images: "torch.Tensor", windows: "torch.Tensor", side: int) -> 
     return torch.nn.functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
-def moved(images: "torch.Tensor", scale: tuple[float, float], side: int, beyond: float = 0.0) -> "torch.Tensor":
+def moved(images: "torch.Tensor", scale: tuple[float, float], side: int) -> "torch.Tensor":
     """A random window of each picture, ``scale`` times its width, as (batch, 3, side, side); half are mirrored."""
-    return seen_through(images, windows(len(images), scale, mirror=True, beyond=beyond), side)
+    return seen_through(images, windows(len(images), scale, mirror=True), side)
 
 
 def coloured(images: "torch.Tensor", amount: float, tint: float = 0.0) -> "torch.Tensor":

@@ -32,8 +32,8 @@ from dreamshot.work import clean, write_atomic
 
 FOLDER = Path("data/raw/demo")
 SEED = 1_002_024  # far from the seeds of the films that the tiny models learn from
-FILMS = 64
-FRAMES = 30  # a film
+FILMS = 80
+FRAMES = 26  # a film
 HEIGHT = 256  # pixels, without bars
 QUALITY = 92
 SCREENS = {1.33: 1.85, 1.85: 1.33, 2.39: 1.85}  # by a film's aspect, that of its stills with bars around the picture

@@ -1,7 +1,8 @@
 """Train the tiny DINO by self-distillation, without labels: ``python -m demo.train_dino``.
 
-Writes demo/models/dino as timm loads it with ``local-dir:``. The crops are mild on purpose: views of very
-different scales would teach the features to ignore the shot scale, which is what the study measures.
+Writes demo/models/dino as timm loads it with ``local-dir:``. The two views of a step are the two moments of a take
+(``demo.takes``): what self-distillation keeps is what they have in common, the place and the distance. The crops are
+mild on purpose: views of different scales would teach the features to ignore the shot scale, which the study measures.
 
 Two things make minutes enough where DINO has days. The start weights are larger than the library's
 (``wake``), so that the class token takes in where in the picture a colour is. And a linear decoder, thrown away at the
@@ -29,23 +30,22 @@ SHAPE = {
     "img_size": SIDE, "patch_size": 28, "embed_dim": 192, "depth": 4, "num_heads": 12, "mlp_ratio": 2.0,
     "num_classes": 0,
 }  # fmt: skip
-HEAD_HIDDEN, HEAD_BOTTLENECK, HEAD_OUT = 512, 128, 256
-STEPS, BATCH, RATE, WARMUP, DECAY = 1300, 128, 1e-3, 60, 0.04
+HEAD_HIDDEN, HEAD_BOTTLENECK, HEAD_OUT = 512, 128, 512
+STEPS, BATCH, RATE, WARMUP, DECAY = 1400, 128, 1e-3, 60, 0.04
 MOMENTUM = 0.96  # of the teacher; rises to 1 along a cosine
 FREEZE = 20  # steps in which the last layer of the head stays as it is, which keeps the start steady
-TEACHER_TEMPERATURE, STUDENT_TEMPERATURE = 0.05, 0.1
-WINDOW = (0.72, 0.94)  # the side of a view in sides of the frame; the study's centre crop is 112 / 128 = 0.875
-BEYOND = 0.5  # in halves of the frame's side: squares cut from wide stills have the figure anywhere across
-JITTER, TINT = 0.4, 0.3  # strong: else the mean colour of a frame is all that its two views need to share
-SPREAD = 0.1  # weight of DINOv2's KoLeo term, which keeps the features of a batch apart
+TEACHER_TEMPERATURE, STUDENT_TEMPERATURE = 0.02, 0.1
+WINDOW = (0.84, 0.92)  # the side of a view in sides of the frame; the study's centre crop is 112 / 128 = 0.875
+JITTER, TINT = 0.15, 0.08  # mild: behind a near face the colours are what is left of a place
+SPREAD = 0.02  # weight of DINOv2's KoLeo term, which keeps the features of a batch apart
 POSITION, CLASS, GAIN = 1.0, 0.5, 3.0  # deviations of the embeddings of place and class, factor of the blocks' matrices
 THUMBNAIL, DECODING = 8, 3.0  # pixels of the thumbnail's side; weight of its error, which falls to 0 at the half
-LOOK_EVERY, LOOK_BANK = 325, 4000
+LOOK_EVERY, LOOK_BANK = 350, 4000
 
 
 def view(pixels: np.ndarray) -> "torch.Tensor":
     """One random view of each frame: (batch, 128, 128, 3) uint8 -> (batch, 3, SIDE, SIDE) in [0, 1]."""
-    images = learn.moved(learn.pictures(pixels), WINDOW, SIDE, BEYOND)
+    images = learn.moved(learn.pictures(pixels), WINDOW, SIDE)
     return learn.softened(learn.coloured(images, JITTER, TINT), 0.4, 0.04)
 
 
@@ -156,8 +156,10 @@ def save(backbone: Any, folder: Path) -> None:
     save_for_hf(tiny, str(folder), model_config={"pretrained_cfg": {**data, **normal}}, safe_serialization=True)
 
 
-def train(frames: "Frames", valid: "Frames", folder: Path, steps: int = STEPS, batch: int = BATCH) -> None:
-    """Self-distil on ``frames``; labels serve only to look at the features now and then."""
+def train(
+    takes: np.ndarray, frames: "Frames", valid: "Frames", folder: Path, steps: int = STEPS, batch: int = BATCH
+) -> None:
+    """Self-distil on ``takes``; the frames and their labels serve only to look at the features now and then."""
     import torch
     from lightly.loss import DINOLoss, KoLeoLoss
     from lightly.models.utils import update_momentum
@@ -171,11 +173,10 @@ def train(frames: "Frames", valid: "Frames", folder: Path, steps: int = STEPS, b
     loss_of = DINOLoss(HEAD_OUT, student_temp=STUDENT_TEMPERATURE, center_momentum=1.0).to(device())
     apart = KoLeoLoss()
     optimizer = learn.optimiser([student, decoder], RATE, DECAY)
-    bar = tqdm(learn.batches(len(frames.pixels), batch, steps, SEED), total=steps, desc="dino")
+    bar = tqdm(learn.batches(len(takes), batch, steps, SEED), total=steps, desc="dino")
     for step, chosen in enumerate(bar):
         student[1].last_layer.weight_v.requires_grad_(step >= FREEZE)
-        pixels = frames.pixels[chosen]
-        views = torch.cat([view(pixels), view(pixels)])
+        views = torch.cat([view(takes[chosen, moment]) for moment in (0, 1)])
         both = learn.normalise(views, learn.IMAGENET_MEAN, learn.IMAGENET_STD)
         with learn.half():
             found = student[0](both)
@@ -198,8 +199,9 @@ def train(frames: "Frames", valid: "Frames", folder: Path, steps: int = STEPS, b
 def main() -> None:
     """Train on the films of the tiny models and save."""
     from demo.data import load_split
+    from demo.takes import load_takes
 
-    train(load_split("train"), load_split("valid"), FOLDER)
+    train(load_takes(), load_split("train"), load_split("valid"), FOLDER)
 
 
 if __name__ == "__main__":

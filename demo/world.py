@@ -394,7 +394,8 @@ def sample_distance(rng: np.random.Generator) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def _pose(rng: np.random.Generator) -> Pose:
+def sample_pose(rng: np.random.Generator) -> Pose:
+    """How somebody stands, every part drawn independently."""
     return Pose(
         expression=pick(rng, EXPRESSIONS),
         tilt=float(rng.uniform(-5, 5)),
@@ -425,7 +426,7 @@ def sample_shot(film: Film, index: int, seed: int, distance: float | None = None
         prop=prop_or_none,
         night=bool(rng.random() < NIGHT_SHARE),
         distance=drawn if distance is None else float(distance),
-        poses=(_pose(rng), _pose(rng)),
+        poses=(sample_pose(rng), sample_pose(rng)),
         offset=float(np.clip(centre + rng.uniform(-0.045, 0.045), -0.12, 0.12)),
         window=float(pick(rng, (-1.0, 0.0, 1.0)) * rng.uniform(0.8, 1.0)),
         mirror=mirror,

@@ -82,15 +82,15 @@ def from_unit(latents: "torch.Tensor", vae: Vae) -> "torch.Tensor":
     return latents / vae.config.scaling_factor + (vae.config.shift_factor or 0.0)
 
 
-def cast(unet: Unet, dtype: Dtype) -> None:
-    """Give the UNet a dtype and the memory format that its convolutions are fastest in.
+def cast(network: Unet | Vae, dtype: Dtype) -> None:
+    """Give a network a dtype and the memory format that its convolutions are fastest in.
 
     By way of ``torch.nn.Module.to``: diffusers' own warns about an empty list of modules to keep in float32.
     """
     import torch
 
-    torch.nn.Module.to(unet, torch_dtype(dtype))
-    torch.nn.Module.to(unet, memory_format=torch.channels_last)
+    torch.nn.Module.to(network, torch_dtype(dtype))
+    torch.nn.Module.to(network, memory_format=torch.channels_last)
 
 
 def prediction_type(config: Any) -> str:

@@ -47,11 +47,13 @@ def lora_hashes(chunks: Sequence[Chunk], arms: Sequence[Arm]) -> dict[ShotType, 
 
 
 def load_artist(params: Profile, shot_types: Sequence[ShotType]) -> Artist:
-    """The base with the LoRAs as adapters named by shot type; the autoencoder stays in float32."""
+    """The base with the LoRAs as adapters named by shot type; the autoencoder stays in float32, a picture at a time."""
     pipeline: Pipeline = load_base(params.models.base)
     for shot_type in shot_types:
         add_adapter(pipeline, shot_type)
     cast(pipeline.unet, params.generate.dtype)
+    cast(pipeline.vae, "float32")
+    pipeline.vae.enable_slicing()
     return Artist(pipeline, params.generate)
 
 

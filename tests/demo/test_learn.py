@@ -37,11 +37,12 @@ def test_windows_stay_inside_the_picture() -> None:
     assert bool((learn.windows(50, (0.7, 1.0), mirror=False)[:, 0] > 0).all())
 
 
-def test_windows_may_lie_beyond_the_picture_across_and_never_down() -> None:
+def test_windows_lie_within_the_picture() -> None:
     torch.manual_seed(1)
-    size, across, down = learn.windows(500, (0.7, 0.9), mirror=False, beyond=0.5).unbind(1)
-    assert 1.2 < float((across.abs() + size).max()) <= 1.5
-    assert bool((down.abs() + size <= 1 + 1e-6).all())
+    size, across, down = learn.windows(500, (0.7, 0.9), mirror=False).unbind(1)
+    assert 0.7 <= size.min() < size.max() <= 0.9
+    assert (across.abs() <= 1 - size + 1e-6).all()
+    assert (down.abs() <= 1 - size + 1e-6).all()
 
 
 def test_the_patches_of_a_head_are_those_that_its_box_covers() -> None:

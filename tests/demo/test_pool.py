@@ -1,4 +1,4 @@
-"""The demo's raw pool: the faults are where the truth says, and the committed labels belong to it."""
+"""The demo's raw pool: the faults are where the truth says, and the committed labels belong to its crops."""
 
 import csv
 from collections import Counter
@@ -12,10 +12,11 @@ from PIL import Image, ImageOps
 
 from demo import labels, pool
 from demo.draw import draw
-from demo.world import Film, is_border, make_films, sample_shot, shot_type
+from demo.world import SHOT_TYPES, Film, make_films, sample_shot, shot_type
 from dreamshot import paths
 from dreamshot.records import Pool
 from dreamshot.work import folder_hash
+from stages import crop
 from stages.ingest import __main__ as ingest
 from tests.stills import REPO, write_params
 
@@ -112,17 +113,33 @@ def test_the_same_stills_have_the_same_bytes(stills: list[pool.Still], films: tu
     assert folder_hash(tmp_path / "one") == folder_hash(tmp_path / "two")
 
 
-def test_the_committed_labels_are_those_of_the_pool(stills: list[pool.Still]) -> None:
-    with (REPO / labels.LABELS).open(encoding="utf-8", newline="") as file:
-        rows = {row["file"]: row for row in csv.DictReader(file)}
-    seen = {still.file: still for still in stills if still.defect not in labels.UNSEEN}
-    assert set(rows) == set(seen)
-    rejected = 0
-    for file, still in seen.items():
-        distance = sample_shot(still.film, still.index, pool.SEED).distance
-        if rows[file]["shot_type"] == "reject":
-            assert is_border(distance)
-            rejected += 1
-        else:
-            assert rows[file]["shot_type"] == shot_type(distance)
-    assert 0 < rejected < len(rows) / 20
+def test_the_committed_labels_are_those_of_the_crops(sample: Path) -> None:
+    with chdir(sample):
+        crop.run()
+        squares = labels.read_squares()
+    committed = {row["file"]: row["shot_type"] for row in read_csv(REPO / labels.LABELS)}
+    truth = {row["file"]: row for row in read_csv(sample / "stills/truth.csv")}
+    assert len(squares) > 100
+    for file, x, side in zip(squares["file"], squares["x"], squares["side"], strict=True):
+        assert committed[file] == labels.label(truth[file], x, side)
+
+
+def test_only_border_cases_and_cut_heads_are_rejected(stills: list[pool.Still]) -> None:
+    rows = {row["file"]: row["shot_type"] for row in read_csv(REPO / labels.LABELS)}
+    given = Counter(rows.values())
+    assert given["reject"] < len(rows) / 4
+    assert min(given[name] for name in SHOT_TYPES) > 300
+    for still in stills:
+        if rows.get(still.file, "reject") != "reject":
+            assert rows[still.file] == shot_type(sample_shot(still.film, still.index, pool.SEED).distance)
+
+
+@pytest.mark.parametrize(("left", "kept"), [(0, 1.0), (40, 1.0), (45, 0.75), (60, 0.0), (-70, 0.5), (-90, 0.0)])
+def test_the_share_of_a_head_that_a_crop_keeps(left: float, kept: float) -> None:
+    assert labels.head_kept((40, 10, 60, 40), left, 120) == kept
+
+
+@pytest.mark.parametrize(("left", "wanted"), [(0, "close"), (50, "reject")])
+def test_a_crop_that_cuts_the_head_is_rejected(left: float, wanted: str) -> None:
+    truth = {"caption": "a man", "distance": "0.25", "head": "40 10 60 40", "border": "False", "shot_type": "close"}
+    assert labels.label(truth, left, 120) == wanted
