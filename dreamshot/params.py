@@ -86,8 +86,9 @@ class Caption(Block):
 class Train(Block):
     """DreamBooth + LoRA on the UNet's attention, one for each shot type.
 
-    ``min_snr_gamma``: 0 weighs all time steps alike. ``caption_dropout``: the share of prompts left empty; guidance
-    subtracts the empty prompt's prediction, which must know the shot type for the picture to have it.
+    ``min_snr_gamma``: 0 weighs all time steps alike; a small one lets the noisiest count most, in which the shot scale
+    is decided. ``caption_dropout``: the share of prompts left empty; guidance subtracts the empty prompt's prediction,
+    which must know the shot type for the picture to have it.
     """
 
     rank: Count

@@ -37,6 +37,7 @@ def reproducible() -> None:
 
     torch.set_num_threads(threads())
     torch.use_deterministic_algorithms(True, warn_only=True)  # a GPU has no such kernel for some gradients
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a guard against reading what was never written
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
