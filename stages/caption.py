@@ -189,7 +189,7 @@ def run(arguments: Sequence[str] = ()) -> None:
     rows = selected[selected["split"].isin(SPLITS)].sort_values("frame")
     frames, model = rows["frame"].tolist(), model_hash("captioner")
     work = work_folder("caption", code_hash(*CODE), params.caption.model_dump_json(), model)
-    reproducible()
+    reproducible(threads())
     raw = raw_captions(loader(params, frames, pool), frames, pool, params.caption, work)
     rows = with_captions(rows, raw, reviewed)
     folder = clean(CAPTIONED)

@@ -7,6 +7,8 @@ import io
 import json
 import os
 import tarfile
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -24,6 +26,7 @@ from dreamshot.work import write_atomic
 
 Item = TypeVar("Item")
 CHUNK = 16
+WATCH = 0.5  # seconds between two looks at the parent
 ROWS = "rows.json"
 
 
@@ -79,11 +82,22 @@ class Serial(Executor):
         return future
 
 
+def follow(parent: int) -> None:
+    """End this process when its parent is gone: one that was killed cannot say so."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 @contextmanager
-def executor(chunks: int) -> Iterator[Executor]:
-    """As many processes as there are cores, or none for a single chunk; queued chunks are dropped on an error."""
-    workers = min(cores(), chunks)
-    pool: Executor = ProcessPoolExecutor(workers) if workers > 1 else Serial()
+def executor(workers: int) -> Iterator[Executor]:
+    """So many processes, or none for a single worker; queued chunks are dropped on an error."""
+    several = workers > 1
+    pool: Executor = ProcessPoolExecutor(workers, initializer=follow, initargs=(os.getpid(),)) if several else Serial()
     try:
         yield pool
     except BrokenProcessPool:
@@ -105,7 +119,7 @@ def run_chunks(
     paths = {start: folder / f"{start // CHUNK:06d}.tar" for start in starts}
     todo = [start for start in starts if not paths[start].is_file()]
     done = len(items) - sum(len(items[start : start + CHUNK]) for start in todo)
-    with tqdm(total=len(items), initial=done, desc=stage, unit=unit) as bar, executor(len(todo)) as pool:
+    with tqdm(total=len(items), initial=done, desc=stage, unit=unit) as bar, executor(min(cores(), len(todo))) as pool:
         jobs = [pool.submit(run_chunk, work, items[start : start + CHUNK], paths[start]) for start in todo]
         for job in as_completed(jobs):
             bar.update(job.result())

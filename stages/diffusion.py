@@ -23,21 +23,21 @@ Scheduler = Any
 
 
 def threads() -> int:
-    """How many threads torch computes with: part of what decides a result's last bits."""
+    """How many threads torch computes with: part of what decides a result's last bits. DREAMSHOT_THREADS changes it."""
     return int(os.environ.get("DREAMSHOT_THREADS", "2"))
 
 
-def reproducible() -> None:
-    """Make torch repeat itself to the bit on one machine: fixed threads, deterministic kernels, no TF32.
+def reproducible(count: int) -> None:
+    """Make torch repeat itself to the bit on one machine: deterministic kernels, no TF32, and ``count`` threads.
 
-    The number of threads is fixed because it decides in which order a sum is taken; DREAMSHOT_THREADS changes it.
+    The number of threads is fixed because it decides in which order a sum is taken.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
 
-    torch.set_num_threads(threads())
+    torch.set_num_threads(count)
     torch.use_deterministic_algorithms(True, warn_only=True)  # a GPU has no such kernel for some gradients
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a guard against reading what was never written
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # only a guard
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False

@@ -45,7 +45,7 @@ def tiny_block(block: dict[str, Any], **changes: dict[str, Any]) -> dict[str, An
     block["select"].update(train=4, test=3)
     block["caption"].update(batch=4, max_new_tokens=5)
     block["train"].update(TRAIN, dtype="float32", min_snr_gamma=0.0, caption_dropout=0.0)
-    block["generate"].update(steps=3, guidance=3.0, size=PICTURE_SIZE, batch=2, sets=SETS)
+    block["generate"].update(steps=3, guidance=3.0, size=PICTURE_SIZE, batch=2, dtype="float32", sets=SETS)
     for group, values in changes.items():
         block[group].update(values)
     return block

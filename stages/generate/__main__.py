@@ -12,25 +12,29 @@ import json
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import as_completed
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from dreamshot.errors import StudyError, main
-from dreamshot.models import load_base, model_hash
+from dreamshot.models import device, load_base, model_hash
 from dreamshot.params import Profile, SetName, ShotType, load_params, set_argument
 from dreamshot.paths import LORA, LORA_FILE, PAIRS, PICTURE_ROWS
 from dreamshot.provenance import write_run
 from dreamshot.records import picture_hash, write_shards, write_table
 from dreamshot.seeds import digest
 from dreamshot.work import clean, code_hash, file_hash, work_folder, write_atomic
+from stages.chunks import executor
 from stages.diffusion import Pipeline, caption_rows, cast, reproducible, threads, too_long
 from stages.generate.draw import Artist
 from stages.generate.plan import Arm, Chunk, arms_of, plan
 
-CODE = ("stages/generate", "stages/diffusion.py")
+CODE = ("stages/generate", "stages/diffusion.py")  # chunks.py shares out the work and changes no picture
 
 
 def lora_hashes(chunks: Sequence[Chunk], arms: Sequence[Arm]) -> dict[ShotType, str]:
@@ -86,8 +90,38 @@ def draw_chunk(artist: Artist, chunk: Chunk, arms: Sequence[Arm], path: Path) ->
     write_atomic(path, save({key: pixels for key, pixels, _ in drawn}, metadata={"failed": failed}))
 
 
+@dataclass(frozen=True)
+class Studio:
+    """All that decides how a picture is drawn, in a form that another process can be sent.
+
+    settings: the profile as JSON. base: the base's SHA-256. loras: (shot type, SHA-256) of the LoRAs.
+    """
+
+    settings: str
+    base: str
+    loras: tuple[tuple[ShotType, str], ...]
+
+
+@lru_cache(maxsize=1)
+def open_studio(studio: Studio) -> Artist:
+    """The artist of this process, which computes with one thread: its bits do not hang on how many others there are."""
+    reproducible(1)
+    return load_artist(Profile.model_validate_json(studio.settings), [shot_type for shot_type, _ in studio.loras])
+
+
+def draw_in(studio: Studio, chunk: Chunk, arms: Sequence[Arm], path: Path) -> int:
+    """Draw a chunk in whatever process this is; returns the number of pictures."""
+    draw_chunk(open_studio(studio), chunk, arms, path)
+    return len(chunk.pairs) * len(arms)
+
+
+def artists() -> int:
+    """How many processes draw: one a GPU's, else as many as DREAMSHOT_THREADS (2) says."""
+    return 1 if device() == "cuda" else threads()
+
+
 def draw_missing(
-    params: Profile, chunks: Sequence[Chunk], arms: Sequence[Arm], paths: Sequence[Path], set_name: SetName
+    studio: Studio, chunks: Sequence[Chunk], arms: Sequence[Arm], paths: Sequence[Path], set_name: SetName
 ) -> None:
     """Draw the chunks that an earlier run has not left behind."""
     from tqdm import tqdm
@@ -95,14 +129,14 @@ def draw_missing(
     missing = [(chunk, path) for chunk, path in zip(chunks, paths, strict=True) if not path.is_file()]
     total = sum(len(chunk.pairs) for chunk in chunks) * len(arms)
     left = sum(len(chunk.pairs) for chunk, _ in missing) * len(arms)
-    with tqdm(total=total, initial=total - left, desc=f"generate {set_name}", unit="picture") as bar:
-        if missing:
-            needed = dict.fromkeys(chunk.shot_type for chunk, _ in missing) if any(arm.lora for arm in arms) else ()
-            artist = load_artist(params, list(needed))
-            report_long_prompts(artist, chunks)
-        for chunk, path in missing:
-            draw_chunk(artist, chunk, arms, path)
-            bar.update(len(chunk.pairs) * len(arms))
+    if missing:
+        report_long_prompts(open_studio(studio), chunks)  # what is open here need not be opened in a forked process
+    with (
+        tqdm(total=total, initial=total - left, desc=f"generate {set_name}", unit="picture") as bar,
+        executor(min(artists(), len(missing))) as pool,
+    ):
+        for job in as_completed([pool.submit(draw_in, studio, chunk, arms, path) for chunk, path in missing]):
+            bar.update(job.result())
 
 
 def report_long_prompts(artist: Artist, chunks: Sequence[Chunk]) -> None:
@@ -167,7 +201,7 @@ def write_set(
         rows = rows_of(set_name, chunks, arms, drawn, loras)
         write_shards(iter(drawn), folder / "shards")
     write_table(rows, folder / PICTURE_ROWS, by="picture")
-    facts = {"set": set_name, "seed": params.seed, "loras": loras, "threads": threads()}
+    facts = {"set": set_name, "seed": params.seed, "loras": loras}
     write_run(folder, params.generate, {"base": model_hash("base")}, pictures=len(rows), **facts)
     return rows
 
@@ -179,8 +213,8 @@ def generate(params: Profile, set_name: SetName) -> None:
     loras = lora_hashes(chunks, arms)
     work = work_for(params, model_hash("base"))
     paths = [chunk_path(work, chunk, arms, loras.get(chunk.shot_type, "")) for chunk in chunks]
-    reproducible()
-    draw_missing(params, chunks, arms, paths, set_name)
+    studio = Studio(params.model_dump_json(), model_hash("base"), tuple(loras.items()))
+    draw_missing(studio, chunks, arms, paths, set_name)
     rows = write_set(set_name, params, chunks, arms, paths, loras)
     print(f"generate {set_name}: {rows['pair'].nunique()} pairs, {len(rows)} pictures, {rows['failed'].sum()} failed")
 

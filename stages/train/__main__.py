@@ -83,7 +83,7 @@ def teach(params: Profile, shot_type: ShotType) -> None:
     data, base = data_hash(examples, pool), model_hash("base")
     settings = params.train.model_dump_json()
     work = work_folder("train", code_hash(*CODE), settings, str(params.seed), shot_type, base, data)
-    reproducible()
+    reproducible(threads())
     run, pipeline = prepare(params, shot_type, examples, pool, work)
     train_with_progress(run, work / "state.safetensors", shot_type)
     folder = clean(LORA / shot_type)

@@ -117,7 +117,7 @@ def test_a_strength_scales_the_weights_change_and_compounds_nothing(study: Profi
 
 
 def test_the_arms_can_be_drawn_in_any_order(study: Profile) -> None:
-    reproducible()
+    reproducible(1)
     chunk = plan("strengths", caption_rows("test"), study)[0]
     arms = arms_of("strengths", study.generate.sets.strengths)
     artist = stage.load_artist(study, list(SHOT_TYPES))
@@ -218,6 +218,16 @@ def test_killed_and_run_again_it_redoes_one_chunk_and_ends_with_the_same_bytes(
     monkeypatch.setattr(stage, "draw_chunk", lambda *arguments: (done.append(1), draw_chunk(*arguments))[1])
     stage.run(["main"])
     assert len(done) == 6 - 2
+    assert content("main") == whole
+
+
+def test_two_processes_draw_the_same_bytes_as_one(study: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.run(["main"])
+    whole = content("main")
+    for path in WORK.rglob("*.safetensors"):
+        path.unlink()
+    monkeypatch.setattr(stage, "artists", lambda: 2)
+    stage.run(["main"])
     assert content("main") == whole
 
 

@@ -1,0 +1,45 @@
+"""Workers: they end with the process that started them, however it ended."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PARENT = """
+import os, time
+from stages.chunks import executor
+with executor(2) as pool:
+    jobs = [pool.submit(os.getpid) for _ in range(8)]
+    print(*sorted({job.result() for job in jobs} | set(pool._processes)), flush=True)
+    time.sleep(60)
+"""
+
+
+def alive(process: int) -> bool:
+    """Whether it runs; one that ended and that nobody waited for does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_workers_end_when_their_parent_is_killed() -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert parent.stdout is not None
+    workers = [int(word) for word in parent.stdout.readline().split()]
+    assert len(workers) == 2
+    assert all(alive(worker) for worker in workers)
+    parent.kill()
+    parent.wait(timeout=10)
+    parent.stdout.close()
+    deadline = time.monotonic() + 20
+    while any(alive(worker) for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(alive(worker) for worker in workers)
