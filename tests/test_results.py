@@ -45,7 +45,6 @@ def test_the_base_does_not_know_shot_types() -> None:
     assert read("scores")["main"]["shot_accuracy"]["baseline"] <= 0.55
 
 
-@pytest.mark.xfail(strict=True, reason="0.517; the probe is right on 69% of real crops, so it cannot see 85%")
 def test_the_probe_sees_the_shot_type_that_was_asked_for() -> None:
     assert read("scores")["main"]["shot_accuracy"]["ours"] >= 0.85
 
