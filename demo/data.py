@@ -5,9 +5,7 @@
 Renders two splits of the embedded world, each of its own films, into ``.work/demo/frames/``.
 """
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +16,7 @@ from tqdm import tqdm
 
 from demo.draw import draw
 from demo.world import Film, attributes, caption, is_border, make_films, sample_shot, shot_type
+from stages.chunks import cores, executor
 
 FOLDER = Path(".work/demo/frames")
 SIDE = 128  # pixels of a training picture
@@ -77,7 +76,7 @@ def render_films(
     part, each = path.with_suffix(".part"), shape[0]
     out = np.lib.format.open_memmap(part, "w+", np.uint8, (len(films) * each, *shape[1:]))
     rows: Rows = []
-    with ProcessPoolExecutor(os.cpu_count()) as workers:
+    with executor(cores()) as workers:
         done = workers.map(draw_film, films, chunksize=4)
         for index, (pixels, truth) in enumerate(tqdm(done, total=len(films), desc=f"render {path.stem}", unit="film")):
             out[index * each : (index + 1) * each] = pixels

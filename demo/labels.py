@@ -1,4 +1,4 @@
-"""Write the hand labels of the demo's crops, as a person who looks at them one by one would leave them.
+"""Write the simulated labels of the demo's crops, as a person who looks at them one by one would leave them.
 
     python -m demo.labels
 

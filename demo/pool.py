@@ -7,16 +7,14 @@ title, year) and ``truth.csv``, which no stage of the study reads: file, caption
 of subject and head, the attributes and the planted defect. Boxes are "x0 y0 x1 y1" in pixels of the upright picture
 without bars.
 
-The world does not hang on params.yaml: its seed is fixed, as the films of a collection are, so that the labels, which
-people have made, stay true whatever is tried with the parameters.
+The world does not hang on params.yaml: its seed is fixed, as the films of a collection are, so that the committed
+labels stay true whatever is tried with the parameters.
 """
 
 import csv
 import io
 import json
-import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from tqdm import tqdm
 from demo.draw import draw
 from demo.world import Film, Shot, attributes, caption, generator, is_border, make_films, sample_shot, shot_type
 from dreamshot.work import clean, write_atomic
+from stages.chunks import cores, executor
 
 FOLDER = Path("data/raw/demo")
 SEED = 1_002_024  # far from the seeds of the films that the tiny models learn from
@@ -177,7 +176,7 @@ def write_pool(folder: Path, films: Sequence[Film], stills: Sequence[Still]) -> 
     """Render the stills into an empty folder, with the three tables."""
     clean(folder)
     rows = []
-    with ProcessPoolExecutor(os.cpu_count()) as workers:
+    with executor(cores()) as workers:
         done = workers.map(render, stills, chunksize=15)
         for still, (data, row) in zip(stills, tqdm(done, total=len(stills), desc="pool", unit="still"), strict=True):
             path = folder / still.file

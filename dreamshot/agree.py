@@ -20,7 +20,7 @@ from dreamshot.paths import METRICS, PICTURE_HASHES, REPORTS, RUN
 
 SCORES = METRICS / "scores.json"
 COMPARED = ("main", "ablation", "control")
-SAME_MACHINE = ("python", "system", "cpu", "cpu_kind", "versions")
+SAME_MACHINE = ("python", "system", "cpu", "cpu_kind", "threads", "versions")
 # How far a set's mean may move between machines. A picture that tips over moves a shot accuracy by 1/n of its set.
 NOISE = {"clip_t": 0.02, "dino": 0.03, "shot_accuracy": 0.10}
 

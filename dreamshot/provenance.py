@@ -1,12 +1,14 @@
 """``run.json``: what a stage ran with, written beside its output."""
 
 import json
+import os
 import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from dreamshot.errors import StudyError
 from dreamshot.paths import RUN
 
 PACKAGES = (
@@ -47,6 +49,17 @@ def commit() -> str:
     return done.stdout.strip()
 
 
+def threads() -> int:
+    """The cores that training, captions and drawing share out among threads or processes: DREAMSHOT_THREADS, or 2.
+
+    A fixed number, not the machine's: of training and captions it decides the last bits.
+    """
+    text = os.environ.get("DREAMSHOT_THREADS", "2")
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise StudyError(f"DREAMSHOT_THREADS = {text!r} is not a whole number above 0; correct or unset it")
+    return int(text)
+
+
 def environment() -> dict[str, Any]:
     """What must agree between two machines for their pixels to be bit-equal."""
     facts = cpu_facts()
@@ -55,6 +68,7 @@ def environment() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": cpu_name(facts),
         "cpu_kind": cpu_kind(facts),
+        "threads": threads(),
         "versions": versions(),
     }
 
@@ -68,7 +82,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_run(folder: Path, params: Any, models: dict[str, str] | None = None, **facts: Any) -> None:
-    """Write ``folder/run.json``: the resolved parameters, model hashes, versions, device and other facts.
+    """Write ``folder/run.json``: the resolved parameters, model hashes, processor, threads, versions and other facts.
 
     The commit is left out on purpose: the same content must have the same bytes, or every later stage
     would run again after every commit. The report names it.

@@ -1,11 +1,13 @@
 """Work folders: what a killed stage has done so far, keyed so that only the same work is taken up again."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from dreamshot.paths import WORK
+from dreamshot.provenance import environment
 from dreamshot.seeds import digest
 
 
@@ -30,9 +32,11 @@ def code_hash(*folders: str) -> str:
 def work_folder(stage: str, *key: str) -> Path:
     """The git-ignored folder for this stage and key (hashes of code, parameters, inputs, models), made if new.
 
+    What was done on another processor, with other versions or threads, is other work.
+
     Folders of the same stage with other keys are left alone: switching a parameter back finds its work again.
     """
-    folder = WORK / stage / digest(*key)[:16]
+    folder = WORK / stage / digest(json.dumps(environment(), sort_keys=True), *key)[:16]
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -22,11 +22,11 @@ from dreamshot.errors import StudyError, main
 from dreamshot.models import device, load_captioner, model_hash, torch_dtype
 from dreamshot.params import Caption, Profile, load_params
 from dreamshot.paths import CAPTION_ROWS, CAPTIONED, CROPS, SELECT_ROWS
-from dreamshot.provenance import write_run
+from dreamshot.provenance import threads, write_run
 from dreamshot.records import Pool, picture_hash, read_table, write_table
 from dreamshot.seeds import digest
 from dreamshot.work import clean, code_hash, work_folder, write_atomic
-from stages.diffusion import reproducible, threads
+from stages.diffusion import reproducible
 
 CODE = ("stages/caption.py", "stages/diffusion.py")
 SPLITS = ("train", "test")
@@ -188,14 +188,14 @@ def run(arguments: Sequence[str] = ()) -> None:
     reviewed = read_reviewed(Path(params.captions), selected["frame"].tolist())
     rows = selected[selected["split"].isin(SPLITS)].sort_values("frame")
     frames, model = rows["frame"].tolist(), model_hash("captioner")
-    work = work_folder("caption", code_hash(*CODE), params.caption.model_dump_json(), model)
+    work = work_folder("caption", code_hash(*CODE), params.caption.model_dump_json(), model, device())
     reproducible(threads())
     raw = raw_captions(loader(params, frames, pool), frames, pool, params.caption, work)
     rows = with_captions(rows, raw, reviewed)
     folder = clean(CAPTIONED)
     write_table(rows, CAPTION_ROWS, by="frame")
     count = int((rows["reviewed"] != "").sum())
-    write_run(folder, params.caption, {"captioner": model}, frames=len(rows), reviewed=count, threads=threads())
+    write_run(folder, params.caption, {"captioner": model}, frames=len(rows), reviewed=count)
     print(f"caption: {len(rows)} frames, {count} with a reviewed caption")
 
 

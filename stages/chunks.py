@@ -14,6 +14,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_complet
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -106,6 +107,21 @@ def executor(workers: int) -> Iterator[Executor]:
         pool.shutdown(cancel_futures=True)
 
 
+def share_out(pool: Executor, jobs: Sequence[Callable[[], int]], bar: Any) -> None:
+    """Run the jobs; the bar moves by what each returns as it ends, and the first error is raised."""
+
+    def show(future: Future[int]) -> None:
+        if not future.cancelled() and future.exception() is None:
+            bar.update(future.result())
+
+    futures = []
+    for job in jobs:
+        futures.append(pool.submit(job))
+        futures[-1].add_done_callback(show)
+    for future in as_completed(futures):
+        future.result()
+
+
 def run_chunks(
     stage: str, unit: str, work: Callable[[Item], Done], items: Sequence[Item], folder: Path
 ) -> list[dict[str, Any]]:
@@ -120,7 +136,5 @@ def run_chunks(
     todo = [start for start in starts if not paths[start].is_file()]
     done = len(items) - sum(len(items[start : start + CHUNK]) for start in todo)
     with tqdm(total=len(items), initial=done, desc=stage, unit=unit) as bar, executor(min(cores(), len(todo))) as pool:
-        jobs = [pool.submit(run_chunk, work, items[start : start + CHUNK], paths[start]) for start in todo]
-        for job in as_completed(jobs):
-            bar.update(job.result())
+        share_out(pool, [partial(run_chunk, work, items[at : at + CHUNK], paths[at]) for at in todo], bar)
     return [row for start in starts for row in read_rows(paths[start])]

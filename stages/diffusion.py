@@ -22,11 +22,6 @@ Vae = Any  # AutoencoderKL
 Scheduler = Any
 
 
-def threads() -> int:
-    """How many threads torch computes with: part of what decides a result's last bits. DREAMSHOT_THREADS changes it."""
-    return int(os.environ.get("DREAMSHOT_THREADS", "2"))
-
-
 def reproducible(count: int) -> None:
     """Make torch repeat itself to the bit on one machine: deterministic kernels, no TF32, and ``count`` threads.
 

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from dreamshot import paths
 from dreamshot.errors import StudyError, main
-from dreamshot.models import load_clip, load_dino, model_hash
+from dreamshot.models import device, load_clip, load_dino, model_hash
 from dreamshot.params import SET_NAMES, Profile, load_params
 from dreamshot.params import Score as ScoreParams
 from dreamshot.provenance import write_json, write_run
@@ -144,9 +144,9 @@ def encode_all(pictures: pd.DataFrame, real: Mapping[str, Callable[[], Image.Ima
     model, preprocess, tokenizer = load_clip(profile.models.clip)
     dino = load_dino(profile.models.dino)
     size = f"{score.dino_resize}/{score.dino_crop}/{batch}"
-    clip_key = (model_hash("clip"), profile.models.clip.name, str(batch))
+    clip_key = (model_hash("clip"), profile.models.clip.name, str(batch), device())
     stores = {
-        "dino": Store(work_folder("score", "dino", code, model_hash("dino"), size)),
+        "dino": Store(work_folder("score", "dino", code, model_hash("dino"), size, device())),
         "clip": Store(work_folder("score", "clip", code, *clip_key)),
     }
     encode: dict[str, Encoder] = {

@@ -12,10 +12,9 @@ import json
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,12 @@ from dreamshot.errors import StudyError, main
 from dreamshot.models import device, load_base, model_hash
 from dreamshot.params import Profile, SetName, ShotType, load_params, set_argument
 from dreamshot.paths import LORA, LORA_FILE, PAIRS, PICTURE_ROWS
-from dreamshot.provenance import write_run
+from dreamshot.provenance import threads, write_run
 from dreamshot.records import picture_hash, write_shards, write_table
 from dreamshot.seeds import digest
 from dreamshot.work import clean, code_hash, file_hash, work_folder, write_atomic
-from stages.chunks import executor
-from stages.diffusion import Pipeline, caption_rows, cast, reproducible, threads, too_long
+from stages.chunks import executor, share_out
+from stages.diffusion import Pipeline, caption_rows, cast, reproducible, too_long
 from stages.generate.draw import Artist
 from stages.generate.plan import Arm, Chunk, arms_of, plan
 
@@ -116,7 +115,7 @@ def draw_in(studio: Studio, chunk: Chunk, arms: Sequence[Arm], path: Path) -> in
 
 
 def artists() -> int:
-    """How many processes draw: one a GPU's, else as many as DREAMSHOT_THREADS (2) says."""
+    """How many processes draw: one a GPU's, else ``threads()``, of one thread each."""
     return 1 if device() == "cuda" else threads()
 
 
@@ -135,8 +134,7 @@ def draw_missing(
         tqdm(total=total, initial=total - left, desc=f"generate {set_name}", unit="picture") as bar,
         executor(min(artists(), len(missing))) as pool,
     ):
-        for job in as_completed([pool.submit(draw_in, studio, chunk, arms, path) for chunk, path in missing]):
-            bar.update(job.result())
+        share_out(pool, [partial(draw_in, studio, chunk, arms, path) for chunk, path in missing], bar)
 
 
 def report_long_prompts(artist: Artist, chunks: Sequence[Chunk]) -> None:
@@ -187,7 +185,7 @@ def rows_of(
 def work_for(params: Profile, base: str) -> Path:
     """The work folder: the sets' sizes are no part of its key, for each chunk's name says what is in it."""
     settings = params.generate.model_dump(mode="json", exclude={"sets", "prompt", "prompt_ablation"})
-    return work_folder("generate", code_hash(*CODE), json.dumps(settings, sort_keys=True), base)
+    return work_folder("generate", code_hash(*CODE), json.dumps(settings, sort_keys=True), base, device())
 
 
 def write_set(

@@ -14,14 +14,14 @@ from functools import cache, partial
 from pathlib import Path
 
 from dreamshot.errors import StudyError, main
-from dreamshot.models import load_base, model_hash
+from dreamshot.models import device, load_base, model_hash
 from dreamshot.params import Profile, ShotType, load_params, shot_type_argument
 from dreamshot.paths import CROPS, LORA, TRAIN_LOG
-from dreamshot.provenance import write_run
+from dreamshot.provenance import threads, write_run
 from dreamshot.records import Pool
 from dreamshot.seeds import seed
 from dreamshot.work import clean, code_hash, file_hash, work_folder
-from stages.diffusion import Pipeline, cast, reproducible, threads
+from stages.diffusion import Pipeline, cast, reproducible
 from stages.train.data import Example, cached, data_hash, examples_of
 from stages.train.loop import Run, optimizer_of, train
 from stages.train.lora import add_lora, save_lora
@@ -82,7 +82,7 @@ def teach(params: Profile, shot_type: ShotType) -> None:
     examples, pool = examples_of(shot_type, params.generate.prompt), Pool(CROPS / "shards")
     data, base = data_hash(examples, pool), model_hash("base")
     settings = params.train.model_dump_json()
-    work = work_folder("train", code_hash(*CODE), settings, str(params.seed), shot_type, base, data)
+    work = work_folder("train", code_hash(*CODE), settings, str(params.seed), shot_type, base, data, device())
     reproducible(threads())
     run, pipeline = prepare(params, shot_type, examples, pool, work)
     train_with_progress(run, work / "state.safetensors", shot_type)
@@ -94,7 +94,6 @@ def teach(params: Profile, shot_type: ShotType) -> None:
         "seed": params.seed,
         "frames": len(examples),
         "data": data,
-        "threads": threads(),
     }
     write_run(folder, params.train, {"base": base}, lora=file_hash(path), **facts)
     last = run.losses[-20:]

@@ -4,7 +4,12 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
+
+import pytest
+
+from stages.chunks import executor, share_out
 
 ROOT = Path(__file__).parents[2]
 PARENT = """
@@ -43,3 +48,33 @@ def test_workers_end_when_their_parent_is_killed() -> None:
     while any(alive(worker) for worker in workers) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(alive(worker) for worker in workers)
+
+
+class Bar:
+    """A progress bar that remembers where it was."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def update(self, count: int) -> None:
+        self.seen.append(count)
+
+
+def test_with_one_worker_the_bar_moves_after_each_job() -> None:
+    bar, before = Bar(), []
+
+    def job() -> int:
+        before.append(len(bar.seen))
+        return 5
+
+    with executor(1) as pool:
+        share_out(pool, [job, job, job], bar)
+    assert before == [0, 1, 2]
+    assert bar.seen == [5, 5, 5]
+
+
+def test_the_first_error_is_raised_and_nothing_is_counted_for_it() -> None:
+    bar = Bar()
+    with pytest.raises(ValueError, match="invalid literal"), executor(2) as pool:
+        share_out(pool, [partial(int, "7"), partial(int, "x")], bar)
+    assert bar.seen in ([7], [])
