@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -26,6 +26,8 @@ from dreamshot.records import png_bytes
 from dreamshot.work import write_atomic
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
+P = ParamSpec("P")
 CHUNK = 16
 WATCH = 0.5  # seconds between two looks at the parent
 ROWS = "rows.json"
@@ -77,8 +79,8 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 class Serial(Executor):
     """The executor for what is too little to share out."""
 
-    def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]
-        future: Future[Any] = Future()
+    def submit(self, fn: Callable[P, Result], /, *args: P.args, **kwargs: P.kwargs) -> Future[Result]:
+        future: Future[Result] = Future()
         future.set_result(fn(*args, **kwargs))
         return future
 

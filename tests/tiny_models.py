@@ -36,7 +36,7 @@ def clip_tokenizer(words: Iterable[str] = WORDS, max_length: int = 77) -> Any:
                 merges.append(pair)
     for token in ("<|startoftext|>", "<|endoftext|>"):
         vocab[token] = len(vocab)
-    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=max_length)  # type: ignore[arg-type]
+    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=max_length)
 
 
 def text_encoder(tokenizer: Any, width: int = 16) -> Any:
@@ -104,9 +104,9 @@ def word_tokenizer(words: Iterable[str] = WORDS) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     tokens = ["<pad>", "</s>", "<unk>", "<image>", *words]
-    tokenizer = Tokenizer(models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()  # type: ignore[assignment]
-    tokenizer.post_processor = processors.TemplateProcessing(  # type: ignore[assignment]
+    tokenizer: Any = Tokenizer(models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
         single="$A </s>", special_tokens=[("</s>", 1)]
     )
     return PreTrainedTokenizerFast(
@@ -127,7 +127,7 @@ def blip2_config(vocabulary: int, queries: int, width: int = 16) -> Any:
             vocab_size=vocabulary, hidden_size=width, num_hidden_layers=1, num_attention_heads=2,
             intermediate_size=width, cross_attention_frequency=1, encoder_hidden_size=width,
         ),
-        text_config=T5Config(  # type: ignore[call-arg]  # kept by its base class
+        text_config=T5Config(
             vocab_size=vocabulary, d_model=width, d_kv=8, d_ff=width, num_layers=1, num_heads=2,
             bos_token_id=1, decoder_start_token_id=0, pad_token_id=0, eos_token_id=1,
         ),

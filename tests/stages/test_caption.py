@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -73,11 +74,11 @@ def test_killed_between_batches_it_goes_on_and_ends_with_the_same_captions(
         path.unlink()
     describe, calls = caption.describe, []
 
-    def killed(*arguments: object) -> list[str]:
+    def killed(*arguments: Any) -> list[str]:
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return describe(*arguments)  # type: ignore[arg-type]
+        return describe(*arguments)
 
     monkeypatch.setattr(caption, "describe", killed)
     with pytest.raises(KeyboardInterrupt):
