@@ -3,7 +3,7 @@
     python -m demo.labels
 
 Reads ``data/raw/demo/truth.csv`` (see ``demo.pool``) and the crops of ``dvc repro crop``; writes
-``data/labels/demo/labels.csv`` (file, shot_type, labeller, date), which is committed: the study takes it as it takes
+``data/labels/demo/labels.csv`` (file, shot_type, reason, who, time), which is committed: the study takes it as it takes
 any person's. Between two classes the nearer one is given, and one border case in six is rejected as neither. Rejected
 too is a crop that cuts the first person's head: no shot type can be read from it.
 """
@@ -20,8 +20,8 @@ from dreamshot.paths import CROP_ROWS, FRAMES
 from dreamshot.records import read_table
 
 LABELS = Path("data/labels/demo/labels.csv")
-LABELLER = "demo"
-DATE = "2026-11-22"
+WHO = "demo"
+TIME = "2026-11-22T00:00:00Z"
 REJECTED = 1 / 6  # of the border cases
 KEPT = 0.75  # of the head's width; a crop that keeps less cuts it
 
@@ -32,11 +32,12 @@ def head_kept(head: Sequence[float], left: float, side: float) -> float:
     return max(0.0, inside) / (head[2] - head[0])
 
 
-def label(truth: dict[str, str], left: float, side: float) -> str:
-    """A crop's shot type, or reject; the same for a copy as for the still itself."""
+def label(truth: dict[str, str], left: float, side: float) -> tuple[str, str]:
+    """(a crop's shot type or reject, the reason of a reject); the same for a copy as for the still itself."""
+    if head_kept([float(value) for value in truth["head"].split()], left, side) < KEPT:
+        return "reject", "subject cut"
     undecided = generator("label", SEED, truth["caption"], truth["distance"]).random() < REJECTED
-    cut = head_kept([float(value) for value in truth["head"].split()], left, side) < KEPT
-    return "reject" if cut or (truth["border"] == "True" and undecided) else truth["shot_type"]
+    return ("reject", "between two types") if truth["border"] == "True" and undecided else (truth["shot_type"], "")
 
 
 def read_squares() -> pd.DataFrame:
@@ -48,10 +49,10 @@ def main() -> None:
     with (FOLDER / "truth.csv").open(encoding="utf-8", newline="") as file:
         truth = {row["file"]: row for row in csv.DictReader(file)}
     squares = read_squares()
-    rows = [
-        {"file": file, "shot_type": label(truth[file], x, side), "labeller": LABELLER, "date": DATE}
-        for file, x, side in zip(squares["file"], squares["x"], squares["side"], strict=True)
-    ]
+    rows = []
+    for file, x, side in zip(squares["file"], squares["x"], squares["side"], strict=True):
+        shot_type, reason = label(truth[file], x, side)
+        rows.append({"file": file, "shot_type": shot_type, "reason": reason, "who": WHO, "time": TIME})
     LABELS.parent.mkdir(parents=True, exist_ok=True)
     write_csv(LABELS, rows)
     print(f"labels: {len(rows)} in {LABELS}")

@@ -32,28 +32,56 @@ class Block(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class NearDuplicate(Block):
+    """Two frames of one shape are nearly the same when both hold.
+
+    ``dhash_distance``: at most so many of their dHashes' 64 bits differ; -1 finds none. ``likeness``: their 16 x 16
+    thumbnails correlate at least so much; a dHash alone takes two pictures of one composition for one.
+    """
+
+    dhash_distance: Annotated[int, Field(ge=-1, le=64)]
+    likeness: Annotated[float, Field(ge=-1, le=1)]
+
+
 class Ingest(Block):
     min_year: Annotated[int, Field(ge=1880, le=2100)]
     min_channels: Annotated[int, Field(ge=1, le=4)]
     min_chroma: Annotated[float, Field(ge=0, le=128)]
     min_side: Count
     max_pixels: Count
-    dhash_distance: Annotated[int, Field(ge=-1, le=64)]  # -1 keeps near-duplicates; exact ones always go
+    near_duplicate: NearDuplicate  # exact duplicates always go
     bar_level: Annotated[int, Field(ge=0, le=255)]
 
 
 class Crop(Block):
-    method: Literal["attention", "entropy", "centre"]
+    """``keep`` and ``threshold`` are the detector's: the classes that a crop must hold, and how sure it must be."""
+
+    method: Literal["attention", "entropy", "centre", "detector"]
     size: Annotated[int, Field(ge=16, multiple_of=8)]
+    keep: Annotated[list[str], Field(min_length=1)]
+    threshold: Share
+
+
+class Label(Block):
+    """``second_look``: how many crops a second person labels without seeing the first's labels."""
+
+    second_look: CountOrNone
 
 
 class Select(Block):
-    """Frames a shot type for each split; no film in two splits, at most ``max_per_film`` a type and film."""
+    """Frames a shot type for each split; at most ``max_per_film`` a type and film.
+
+    ``film_disjoint``: no film in two splits; false is the paper's way. ``near_duplicate``: frames that alike are never
+    in two splits. ``medium_close_ups``: whether frames labelled close or medium with that flag may be chosen.
+    """
 
     train: Count
     test: Count
     probe: Count
     max_per_film: Count
+    film_disjoint: bool
+    near_duplicate: NearDuplicate
+    medium_close_ups: Literal["keep", "drop"]
 
 
 class Weights(Block):
@@ -74,6 +102,7 @@ class Models(Block):
     captioner: Weights
     clip: ClipWeights
     dino: Weights
+    detector: Weights
 
 
 class Caption(Block):
@@ -171,6 +200,7 @@ class Profile(Block):
     models: Models
     ingest: Ingest
     crop: Crop
+    label: Label
     select: Select
     caption: Caption
     train: Train

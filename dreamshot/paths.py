@@ -13,6 +13,7 @@ CROP_ROWS = CROPS / "crops.parquet"
 
 SELECT = Path("data/select")
 SELECT_ROWS = SELECT / "select.parquet"
+LABEL_ROWS = SELECT / "labels.parquet"
 
 CAPTIONED = Path("data/captioned")
 CAPTION_ROWS = CAPTIONED / "captions.parquet"

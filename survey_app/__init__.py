@@ -1,0 +1,1 @@
+"""The study's pages: ``researcher`` for those who label crops and review captions."""

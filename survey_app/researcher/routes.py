@@ -1,0 +1,156 @@
+"""The researcher's pages talk to these addresses: pictures, what comes next, and what was said of it.
+
+Only pages of this very server may write: a request from elsewhere carries another ``Origin``. Whatever a request says
+wrongly is answered with status 400 and one line; a disk that cannot be written to with 507, and nothing has changed.
+"""
+
+import json
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from dreamshot.errors import StudyError
+from dreamshot.labels import Label
+from dreamshot.params import load_params
+from dreamshot.paths import CROPS
+from dreamshot.records import Pool
+from survey_app.researcher.label_desk import LabelDesk, Look, now, open_desk
+
+LARGEST = 100_000  # bytes of a request
+Answer = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@cache
+def label_desk() -> LabelDesk:
+    """The one desk of this server."""
+    return open_desk(load_params())
+
+
+@cache
+def crops() -> Pool:
+    return Pool(CROPS / "shards")
+
+
+def text(said: dict[str, Any], key: str) -> str:
+    """A value of a request that must be text."""
+    value = said.get(key, "")
+    if not isinstance(value, str):
+        raise StudyError(f"{key} = {value!r} is not text")
+    return value
+
+
+def look_of(said: dict[str, Any]) -> Look:
+    looks: dict[str, Look] = {"first": "first", "second": "second"}
+    value = text(said, "look")
+    if value not in looks:
+        raise StudyError(f"look = {value!r} is neither first nor second")
+    return looks[value]
+
+
+def number(said: dict[str, Any], key: str) -> float:
+    value = said.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise StudyError(f"{key} = {value!r} is not a number")
+    return float(value)
+
+
+# --- labels ---
+
+
+def label_state(said: dict[str, Any]) -> dict[str, Any]:
+    return label_desk().state(text(said, "who"), look_of(said))
+
+
+def label_decide(said: dict[str, Any]) -> dict[str, Any]:
+    desk, frame = label_desk(), text(said, "frame")
+    label = Label(
+        frame=frame,
+        shot_type=text(said, "shot_type"),
+        who=text(said, "who"),
+        time=now(),
+        medium_close_up=said.get("medium_close_up") is True,
+        reason=text(said, "reason"),
+        seconds=round(number(said, "seconds"), 2),
+        crop=text(said, "square"),
+        file=desk.crops[frame].file if frame in desk.crops else "",
+    )
+    desk.decide(label)
+    return desk.state(label.who, look_of(said))
+
+
+def label_undo(said: dict[str, Any]) -> dict[str, Any]:
+    desk, who = label_desk(), text(said, "who")
+    return desk.state(who, look_of(said), front=desk.undo(who))
+
+
+# --- HTTP ---
+
+
+def from_here(request: Request) -> bool:
+    """Whether the request comes from a page of this server."""
+    origin = request.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+
+
+async def read_json(request: Request) -> dict[str, Any]:
+    """A request's body.
+
+    Raises:
+        StudyError: too large, or no JSON object.
+    """
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > LARGEST:
+            raise StudyError(f"the request is larger than {LARGEST} bytes")
+    try:
+        said = json.loads(body)
+    except ValueError:
+        said = None
+    if not isinstance(said, dict):
+        raise StudyError("the request is no JSON object")
+    return said
+
+
+def answering(answer: Answer) -> Callable[[Request], Any]:
+    """A route that answers a JSON object with another."""
+
+    async def route(request: Request) -> Response:
+        if not from_here(request):
+            return JSONResponse({"error": "only this server's own pages may ask"}, 403)
+        try:
+            return JSONResponse(await run_in_threadpool(answer, await read_json(request)))
+        except StudyError as error:
+            return JSONResponse({"error": str(error)}, 400)
+        except OSError as error:
+            return JSONResponse({"error": f"not saved: {error.strerror or error}; make room and try again"}, 507)
+
+    return route
+
+
+async def crop_picture(request: Request) -> Response:
+    """A crop as PNG; its address names its square, so it never changes."""
+    frame = request.path_params["frame"]
+    try:
+        content = await run_in_threadpool(lambda: crops().png(frame))
+    except StudyError:
+        return Response("no such crop", 404)
+    return Response(content, media_type="image/png", headers={"Cache-Control": "private, max-age=31536000, immutable"})
+
+
+def post(path: str, answer: Answer) -> Route:
+    return Route(path, answering(answer), methods=["POST"])
+
+
+ROUTES = [
+    Route("/desk/crops/{frame}/{square}.png", crop_picture),
+    post("/desk/label/state", label_state),
+    post("/desk/label/decide", label_decide),
+    post("/desk/label/undo", label_undo),
+]
