@@ -215,13 +215,20 @@ def shared_films(chosen: pd.DataFrame) -> int:
     return int((chosen.groupby("film")["split"].nunique() > 1).sum())
 
 
+def not_current(labels: pd.DataFrame) -> int:
+    """How many labelled frames have no label of a crop as it is now: rejected by ingest, or cropped anew since."""
+    return int((~labels.groupby("frame")["current"].any()).sum())
+
+
 def told(chosen: pd.DataFrame, labels: pd.DataFrame, params: Select) -> str:
     """The summary line."""
     films = Counter(chosen.drop_duplicates(["film", "split"])["split"])
     parts = ", ".join(f"{split} {getattr(params, split)} a shot type from {films[split]} films" for split in SPLITS)
-    stale = labels.groupby("frame")["current"].any().eq(False).sum()
     both = f"; {shared_films(chosen)} films are in more than one split" if not params.film_disjoint else ""
-    return f"select: {parts}{both}; {len(labels)} labels, {stale} frames of them rejected or cropped anew since"
+    return (
+        f"select: {parts}{both}; {len(labels)} labels of {labels['frame'].nunique()} frames, of which "
+        f"{not_current(labels)} were rejected or cropped anew since"
+    )
 
 
 def run() -> None:
@@ -238,6 +245,7 @@ def run() -> None:
     write_table(labels, LABEL_ROWS, by=["frame", "turn"])
     facts: dict[str, Any] = {
         "labels": len(labels),
+        "frames_not_current": not_current(labels),
         "films_in_two_splits": shared_films(chosen),
         "labels_sha256": labels_hash(path),
     }
