@@ -1,11 +1,16 @@
-"""Describe the training and test frames in words: BLIP-2, and a person's caption wherever there is one.
+"""Describe the training and test frames in words: BLIP-2, and for training a person's caption where there is one.
 
     python -m stages.caption
 
-Reads ``data/select`` and ``data/crops``, and the reviewed captions (CSV with the columns ``frame`` and ``caption``) if
-the file that the parameter ``captions`` names is there. Writes ``data/captioned/captions.parquet``: the raw caption,
-the reviewed one ("" where there is none), and ``caption``, the one that the study uses. Killed and started again, it
-redoes at most a batch.
+Reads ``data/select``, ``data/crops``, ``data/ingest`` and the reviewed captions (see ``dreamshot.captions``), if the
+file that the parameter ``captions`` names is there. Writes ``data/captioned/captions.parquet``: frame, film, shot_type,
+split; ``raw``, what the captioner said; ``reviewed`` and ``editor``, a person's caption ("" where there is none);
+``captioner``, the model as source@revision; ``caption``, the one that the study uses; and its ``flags``, joined by
+commas.
+
+Training uses the reviewed caption where there is one. Test captions stay the captioner's, as in the paper: a reviewed
+one is recorded and not used, and a test frame of which the captioner says nothing must be labelled reject. Reviewed
+captions of frames that are not in use wait for the day they are. Killed and started again, it redoes at most a batch.
 """
 
 import argparse
@@ -18,8 +23,10 @@ from typing import Any
 
 import pandas as pd
 
+from dreamshot.captions import Reviewed, flags, read_reviewed, token_counter
 from dreamshot.errors import StudyError, main
-from dreamshot.models import device, load_captioner, model_hash, torch_dtype
+from dreamshot.labels import read_seen
+from dreamshot.models import device, load_captioner, model_hash, model_record, torch_dtype
 from dreamshot.params import Caption, Profile, load_params
 from dreamshot.paths import CAPTION_ROWS, CAPTIONED, CROPS, SELECT_ROWS
 from dreamshot.provenance import threads, write_run
@@ -30,6 +37,7 @@ from stages.diffusion import reproducible
 
 CODE = ("stages/caption.py", "stages/diffusion.py")
 SPLITS = ("train", "test")
+COLUMNS = ["frame", "film", "shot_type", "split", "raw", "reviewed", "editor", "captioner", "caption", "flags"]
 SEEN = 1e-5  # two pictures' first scores must differ by more than this share of the largest
 
 Captioner = tuple[Any, Any]
@@ -132,71 +140,70 @@ def loader(params: Profile, frames: Sequence[str], pool: Pool) -> Callable[[], C
     return load
 
 
-def read_reviewed(path: Path, known: Sequence[str]) -> dict[str, str]:
-    """A person's captions by frame; an empty one is none. No file: none.
-
-    Raises:
-        StudyError: not a table with ``frame`` and ``caption``, or a row with an unknown or repeated frame.
-    """
-    if not path.is_file():
-        return {}
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path}: not a CSV table ({' '.join(str(error).split())})") from None
-    for column in ("frame", "caption"):
-        if column not in table.columns:
-            raise StudyError(f"{path}: no column {column!r}; it needs frame and caption")
-    return checked(path, list(zip(table["frame"], table["caption"], strict=True)), known)
-
-
-def checked(path: Path, rows: Sequence[tuple[str, str]], known: Sequence[str]) -> dict[str, str]:
-    """The rows as captions by frame; the table's first row is row 2, after the header."""
-    frames, found = set(known), dict[str, str]()
-    for number, (frame, caption) in enumerate(rows, 2):
-        if frame not in frames:
-            raise StudyError(f"{path}: row {number}: frame {frame!r} is none of the selected frames; remove the row")
-        if frame in found:
-            raise StudyError(f"{path}: row {number}: frame {frame!r} has a caption already; keep one")
-        found[frame] = " ".join(caption.split())
-    return found
-
-
-def with_captions(rows: pd.DataFrame, raw: Mapping[str, str], reviewed: Mapping[str, str]) -> pd.DataFrame:
-    """The rows with raw, reviewed and effective caption.
-
-    Raises:
-        StudyError: a frame has neither.
-    """
+def with_captions(rows: pd.DataFrame, raw: Mapping[str, str], reviewed: Mapping[str, Reviewed]) -> pd.DataFrame:
+    """The rows with raw, reviewed and effective caption, and the editor."""
     rows = rows[["frame", "film", "shot_type", "split"]].copy()
+    found = [reviewed.get(frame, Reviewed(frame, "")) for frame in rows["frame"]]
     rows["raw"] = rows["frame"].map(raw)
-    rows["reviewed"] = [reviewed.get(frame, "") for frame in rows["frame"]]
-    rows["caption"] = rows["reviewed"].where(rows["reviewed"] != "", rows["raw"])
-    silent = rows.loc[rows["caption"] == "", "frame"]
-    if len(silent):
-        raise StudyError(
-            f"caption: the captioner has no word for frame {silent.iloc[0]!r} (and {len(silent) - 1} more); "
-            f"write one in the reviewed captions"
-        )
+    rows["reviewed"] = [row.caption for row in found]
+    rows["editor"] = [row.editor for row in found]
+    rows["caption"] = rows["reviewed"].where((rows["split"] == "train") & (rows["reviewed"] != ""), rows["raw"])
     return rows
+
+
+def check_words(rows: pd.DataFrame, path: str) -> None:
+    """Every row has a caption, or a StudyError names the first without; ``path`` is the reviewed captions'."""
+    silent = rows[rows["caption"] == ""]
+    if len(silent):
+        split, frame = silent["split"].iloc[0], silent["frame"].iloc[0]
+        more = f" (and {len(silent) - 1} more)" if len(silent) > 1 else ""
+        remedy = {
+            "train": f"write one in {path}, or label the frame reject",
+            "test": "label the frame reject: test captions are the captioner's own",
+        }[split]
+        raise StudyError(f"caption: the captioner has no word for {split} frame {frame!r}{more}; {remedy}")
+
+
+def flagged(rows: pd.DataFrame, count_tokens: Callable[[str], int], template: str) -> list[str]:
+    """The flags of each row's caption, joined by commas."""
+    return [
+        ",".join(flags(caption, shot_type, count_tokens, template))
+        for caption, shot_type in zip(rows["caption"], rows["shot_type"], strict=True)
+    ]
+
+
+def captioner_name() -> str:
+    """The captioner as source@revision, or its source alone where it has no revision."""
+    record = model_record("captioner")
+    return f"{record['source']}@{record['revision']}".removesuffix("@")
+
+
+def used(rows: pd.DataFrame) -> int:
+    """How many rows use a reviewed caption."""
+    return int(((rows["split"] == "train") & (rows["reviewed"] != "")).sum())
 
 
 def run(arguments: Sequence[str] = ()) -> None:
     argparse.ArgumentParser(prog="python -m stages.caption", description=__doc__.split("\n\n")[0]).parse_args(arguments)
     params = load_params()
     selected, pool = read_table(SELECT_ROWS), Pool(CROPS / "shards")
-    reviewed = read_reviewed(Path(params.captions), selected["frame"].tolist())
+    reviewed = read_reviewed(Path(params.captions), read_seen().films)
+    count_tokens = token_counter(params.models.base)
     rows = selected[selected["split"].isin(SPLITS)].sort_values("frame")
     frames, model = rows["frame"].tolist(), model_hash("captioner")
     work = work_folder("caption", code_hash(*CODE), params.caption.model_dump_json(), model, device())
     reproducible(threads())
     raw = raw_captions(loader(params, frames, pool), frames, pool, params.caption, work)
-    rows = with_captions(rows, raw, reviewed)
+    rows = with_captions(rows, raw, reviewed).assign(captioner=captioner_name())
+    check_words(rows, params.captions)
+    rows = rows.assign(flags=flagged(rows, count_tokens, params.generate.prompt))[COLUMNS]
     folder = clean(CAPTIONED)
     write_table(rows, CAPTION_ROWS, by="frame")
-    count = int((rows["reviewed"] != "").sum())
-    write_run(folder, params.caption, {"captioner": model}, frames=len(rows), reviewed=count)
-    print(f"caption: {len(rows)} frames, {count} with a reviewed caption")
+    count, odd = used(rows), int((rows["flags"] != "").sum())
+    unused = sum(row.caption != "" for row in reviewed.values()) - count
+    write_run(folder, params.caption, {"captioner": model}, frames=len(rows), reviewed=count, reviewed_unused=unused)
+    more = f"; {unused} more of frames that do not train" if unused else ""
+    print(f"caption: {len(rows)} frames, {count} with a reviewed caption, {odd} flagged{more}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import yaml
 
 from dreamshot.models import write_model_record
 from dreamshot.params import SHOT_TYPES, Profile, load_params
-from dreamshot.paths import CAPTION_ROWS, CROPS, SELECT_ROWS
+from dreamshot.paths import CAPTION_ROWS, CROPS, FRAMES, LEDGER, SELECT_ROWS
 from dreamshot.records import write_shards, write_table
 from dreamshot.seeds import frame_id
 from dreamshot.work import folder_hash
@@ -19,6 +19,7 @@ from tests.tiny_models import PICTURE_SIZE, write_base, write_captioner
 os.environ.setdefault("DREAMSHOT_THREADS", "1")  # two threads on small tensors wait for each other on a busy machine
 
 PARAMS = Path(__file__).parent.parent / "params.yaml"
+SPARE = "5" * 16  # a frame that ingest keeps and nothing uses
 COLOURS = ("red", "blue", "green", "black", "white")
 TRAIN = {
     "rank": 2,
@@ -77,6 +78,16 @@ def pixels_of(frame: str) -> np.ndarray:
     return rng.integers(0, 256, (PICTURE_SIZE, PICTURE_SIZE, 3), dtype=np.uint8)
 
 
+def write_ingest(rows: pd.DataFrame) -> None:
+    """What ingest says of the frames, and of one more that is not in use; it has rejected none."""
+    ids = [*rows["frame"], SPARE]
+    table = pd.DataFrame(
+        {"file": [f"{frame}.png" for frame in ids], "frame": ids, "film": [*rows["film"], "spare film"]}
+    )
+    write_table(table, FRAMES, by="frame")
+    write_table(table[:0], LEDGER, by="file")
+
+
 def caption_of(frame: str) -> str:
     return f"a woman in a {COLOURS[int(frame, 16) % len(COLOURS)]} coat number {int(frame, 16) % 97}"
 
@@ -91,8 +102,9 @@ def write_study(base: bool = True, captioner: bool = False, **changes: dict[str,
     rows = frame_rows()
     write_shards(((frame, pixels_of(frame)) for frame in sorted(rows["frame"])), CROPS / "shards")
     write_table(rows, SELECT_ROWS, by="frame")
+    write_ingest(rows)
     if not captioner:
         captions = [caption_of(frame) for frame in rows["frame"]]
-        rows = rows.assign(raw=captions, reviewed="", caption=captions)
+        rows = rows.assign(raw=captions, reviewed="", editor="", captioner="tiny", caption=captions, flags="")
         write_table(rows[rows["split"] != "probe"], CAPTION_ROWS, by="frame")
     return params

@@ -9,13 +9,15 @@ import pandas as pd
 import pytest
 import torch
 
+from dreamshot.captions import Reviewed, write_reviewed
 from dreamshot.errors import StudyError
+from dreamshot.models import write_model_record
 from dreamshot.params import Profile, load_params
 from dreamshot.paths import CAPTION_ROWS, CAPTIONED, CROPS, SELECT_ROWS, WORK
 from dreamshot.records import Pool, read_table
 from stages import caption
 from tests.tiny_models import captioner
-from tests.tiny_study import write_study
+from tests.tiny_study import SPARE, write_study
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        write_study(base=False, captioner=True)
+        write_study(captioner=True)
     return folder
 
 
@@ -38,10 +40,12 @@ def study(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profil
 def test_train_and_test_frames_get_the_captioners_words(study: Profile) -> None:
     caption.run()
     rows, selected = read_table(CAPTION_ROWS), read_table(SELECT_ROWS)
-    assert list(rows.columns) == ["frame", "film", "shot_type", "split", "raw", "reviewed", "caption"]
+    assert list(rows.columns) == caption.COLUMNS
     assert set(rows["frame"]) == set(selected.loc[selected["split"] != "probe", "frame"])
     assert (rows["caption"] == rows["raw"]).all()
     assert (rows["reviewed"] == "").all()
+    assert (rows["editor"] == "").all()
+    assert (rows["captioner"] == "tiny/captioner").all()
     assert rows["raw"].nunique() > 1
     record = json.loads((CAPTIONED / "run.json").read_text())
     assert record["frames"] == len(rows)
@@ -99,28 +103,70 @@ def test_other_pixels_of_the_same_frame_get_another_batch_file(study: Profile) -
     assert caption.batch_path(Path(), [one], pool) != path
 
 
+def frames_of(split: str) -> list[str]:
+    rows = read_table(SELECT_ROWS)
+    return sorted(rows.loc[rows["split"] == split, "frame"])
+
+
+def review(*rows: Reviewed) -> pd.DataFrame:
+    """The captions, by frame, after these reviews."""
+    write_reviewed(Path("captions.csv"), rows)
+    caption.run()
+    return read_table(CAPTION_ROWS).set_index("frame")
+
+
 def test_a_reviewed_caption_replaces_the_raw_one_and_both_are_kept(study: Profile) -> None:
     caption.run()
     raw = read_table(CAPTION_ROWS).set_index("frame")["raw"]
-    one, two = raw.index[:2]
-    Path("captions.csv").write_text(f'frame,caption\n{one},"a woman,  laughing"\n{two},\n')
-    caption.run()
-    rows = read_table(CAPTION_ROWS).set_index("frame")
+    one, two = frames_of("train")[:2]
+    rows = review(Reviewed(one, "a woman,  laughing", editor="anna"), Reviewed(two, "", editor="anna"))
     assert rows.loc[one, "caption"] == rows.loc[one, "reviewed"] == "a woman, laughing"
+    assert rows.loc[one, "editor"] == "anna"
     assert rows.loc[one, "raw"] == raw[one]
     assert rows.loc[two, "caption"] == raw[two]
     assert (rows["raw"] == raw).all()
+    assert json.loads((CAPTIONED / "run.json").read_text())["reviewed"] == 1
+
+
+def test_a_test_caption_stays_the_captioners_whatever_a_person_wrote(study: Profile) -> None:
+    frame = frames_of("test")[0]
+    rows = review(Reviewed(frame, "a woman, laughing", editor="anna"))
+    assert (rows.loc[frame, "reviewed"], rows.loc[frame, "editor"]) == ("a woman, laughing", "anna")
+    assert rows.loc[frame, "caption"] == rows.loc[frame, "raw"] != "a woman, laughing"
+
+
+def test_reviewed_captions_of_frames_that_are_not_in_use_are_kept_and_counted(
+    study: Profile, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = review(
+        Reviewed(SPARE, "a dog"), Reviewed(frames_of("probe")[0], "a cat"), Reviewed(frames_of("train")[0], "a cow")
+    )
+    assert not rows.index.isin([SPARE, frames_of("probe")[0]]).any()
+    assert "1 with a reviewed caption" in capsys.readouterr().out.splitlines()[-1]
+    assert json.loads((CAPTIONED / "run.json").read_text())["reviewed_unused"] == 2
+
+
+def test_the_caption_in_use_is_flagged_in_the_prompt_that_it_makes(study: Profile) -> None:
+    one, two, three = frames_of("train")[:3]
+    shot_type = read_table(SELECT_ROWS).set_index("frame").loc[two, "shot_type"]
+    wrong = "long" if shot_type == "close" else "close"
+    rows = review(
+        Reviewed(one, " ".join(f"word{n}" for n in range(40))),
+        Reviewed(two, f"a {wrong} shot of a man a man"),
+        Reviewed(three, "a man in a coat"),
+        Reviewed(frames_of("test")[0], " ".join(f"word{n}" for n in range(40))),
+    )
+    assert list(rows.loc[[one, two, three], "flags"]) == ["too_long", "repeats,shot_scale", ""]
+    assert "too_long" not in rows.loc[frames_of("test")[0], "flags"]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("frame,caption\nffff,a dog\n", "row 2: frame 'ffff' is none of the selected"),
+        ("frame,caption\nffff,a dog\n", "row 2: frame 'ffff' is none that ingest has seen"),
         ("frame,caption\n{0},a dog\n{0},a cat\n", "row 3: frame '{0}' has a caption already"),
         ("picture,caption\n{0},a dog\n", "no column 'frame'"),
-        ("frame,text\n{0},a dog\n", "no column 'caption'"),
-        ("", "not a CSV table"),
-        ("frame,caption\n{0},a dog,a cat,a cow\n", "not a CSV table|no column|none of the selected"),
+        ("frame,caption\n{0},a dog,a cat,a cow\n", "row 2: 4 values for 2 columns"),
     ],
 )
 def test_bad_reviewed_captions_are_named_and_the_old_output_stays(study: Profile, content: str, message: str) -> None:
@@ -131,6 +177,13 @@ def test_bad_reviewed_captions_are_named_and_the_old_output_stays(study: Profile
         caption.run()
     assert "captions.csv" in str(error.value)
     assert CAPTION_ROWS.read_bytes() == before
+
+
+def test_a_missing_tokenizer_is_told_before_the_long_work(study: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree("tiny/base/tokenizer")
+    monkeypatch.setattr(caption, "load_captioner", None)
+    with pytest.raises(StudyError, match=r"models\.base\.source"):
+        caption.run()
 
 
 def test_a_captioner_that_does_not_look_is_refused(study: Profile) -> None:
@@ -152,14 +205,23 @@ def test_first_scores_are_those_of_the_first_word(study: Profile) -> None:
     assert torch.isfinite(scores).all()
 
 
-def test_a_frame_without_a_word_is_named(study: Profile) -> None:
+@pytest.mark.parametrize(("split", "remedy"), [("train", "write one in c.csv, or"), ("test", "label the frame reject")])
+def test_a_frame_without_a_word_is_named_with_the_remedy(split: str, remedy: str) -> None:
+    rows = pd.DataFrame({"frame": ["f1", "f2"], "film": "a", "shot_type": "close", "split": split})
+    with pytest.raises(StudyError, match=f"no word for {split} frame 'f2'; .*{remedy}"):
+        caption.check_words(caption.with_captions(rows, {"f1": "a dog", "f2": ""}, {}), "c.csv")
+
+
+def test_a_person_may_find_the_word_for_a_training_frame_only() -> None:
     rows = pd.DataFrame({"frame": ["f1", "f2"], "film": "a", "shot_type": "close", "split": "train"})
-    with pytest.raises(StudyError, match="'f2'"):
-        caption.with_captions(rows, {"f1": "a dog", "f2": ""}, {})
-    assert list(caption.with_captions(rows, {"f1": "a dog", "f2": ""}, {"f2": "a cat"})["caption"]) == [
-        "a dog",
-        "a cat",
-    ]
+    raw, reviewed = {"f1": "a dog", "f2": ""}, {"f2": Reviewed("f2", "a cat")}
+    assert list(caption.with_captions(rows, raw, reviewed)["caption"]) == ["a dog", "a cat"]
+    assert list(caption.with_captions(rows.assign(split="test"), raw, reviewed)["caption"]) == ["a dog", ""]
+
+
+def test_the_captioner_is_named_with_its_revision(study: Profile) -> None:
+    write_model_record("captioner", {"source": "a/b", "revision": "abc123", "sha256": "0"})
+    assert caption.captioner_name() == "a/b@abc123"
 
 
 def test_without_a_selection_it_says_what_to_run(study: Profile) -> None:
