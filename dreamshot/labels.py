@@ -17,7 +17,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -197,15 +197,43 @@ def is_current(label: Label, squares: dict[str, str]) -> bool:
     return label.frame in squares and label.crop in ("", squares[label.frame])
 
 
+TABLE_COLUMNS = [
+    "frame", "film", "who", "time", "turn", "shot_type", "medium_close_up", "reason", "seconds", "crop", "current",
+]  # fmt: skip
+
+
+def label_table(labels: Iterable[Label], films: dict[str, str], squares: dict[str, str]) -> pd.DataFrame:
+    """A row a label, with TABLE_COLUMNS.
+
+    ``current``: of the crop as it is now. ``turn``: a frame's labels in the order in which they count, those of today's
+    crop first, then by time and person; 0 is the one that counts.
+    """
+    rows = [asdict(label) | {"film": films[label.frame], "current": is_current(label, squares)} for label in labels]
+    table = pd.DataFrame(rows, columns=[name for name in TABLE_COLUMNS if name != "turn"]).astype({"seconds": float})
+    table = table.sort_values(["frame", "current", "time", "who"], ascending=[True, False, True, True])
+    return table.assign(turn=table.groupby("frame").cumcount())[TABLE_COLUMNS]
+
+
+def looked_twice(table: pd.DataFrame) -> pd.DataFrame:
+    """The frames of which two people have decided on today's crop: a row a frame.
+
+    Columns: frame, film, and who, shot_type and medium_close_up of the first two of them, with the endings _first and
+    _second. Unknown says nothing and is no look.
+    """
+    seen = table[table["current"] & table["shot_type"].isin(DECISIONS)].sort_values(["frame", "turn"])
+    turn = seen.groupby("frame").cumcount()
+    columns = ["frame", "who", "shot_type", "medium_close_up"]
+    first, second = seen.loc[turn == 0, ["film", *columns]], seen.loc[turn == 1, columns]
+    return first.merge(second, on="frame", suffixes=("_first", "_second")).sort_values("frame", ignore_index=True)
+
+
 # --- writing ---
 
 
 def check_name(who: str) -> str:
     """A person's name as a log's name may hold it."""
     if not NAME.fullmatch(who):
-        raise StudyError(
-            f"name {who!r}: use 1 to 40 small letters, digits, dots or dashes, such as anna or rater-2"
-        )
+        raise StudyError(f"name {who!r}: use 1 to 40 small letters, digits, dots or dashes, such as anna or rater-2")
     return who
 
 

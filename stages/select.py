@@ -17,7 +17,6 @@ looks), shot_type, medium_close_up, reason, seconds, crop, current (of the crop 
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from dreamshot.errors import StudyError, main
-from dreamshot.labels import Label, is_current, label_tables, read_labels, read_seen, read_squares
+from dreamshot.labels import label_table, label_tables, read_labels, read_seen, read_squares
 from dreamshot.params import SHOT_TYPES, Select, load_params
 from dreamshot.paths import FRAMES, INGEST, LABEL_ROWS, SELECT, SELECT_ROWS
 from dreamshot.provenance import write_run
@@ -38,17 +37,6 @@ SPLITS = ("train", "test", "probe")
 TRIES = 2000  # random assignments, and fewer where DRAWS would be exceeded
 DRAWS = 2_000_000
 SECONDS = 20.0  # for the exact search, where chance found nothing
-LABEL_COLUMNS = [
-    "frame", "film", "who", "time", "turn", "shot_type", "medium_close_up", "reason", "seconds", "crop", "current",
-]  # fmt: skip
-
-
-def label_table(labels: Sequence[Label], films: dict[str, str], squares: dict[str, str]) -> pd.DataFrame:
-    """The rows of ``labels.parquet``; a frame's labels of today's crop come first, then by time and person."""
-    rows = [asdict(label) | {"film": films[label.frame], "current": is_current(label, squares)} for label in labels]
-    table = pd.DataFrame(rows, columns=[name for name in LABEL_COLUMNS if name != "turn"]).astype({"seconds": float})
-    table = table.sort_values(["frame", "current", "time", "who"], ascending=[True, False, True, True])
-    return table.assign(turn=table.groupby("frame").cumcount())[LABEL_COLUMNS]
 
 
 def candidates(labels: pd.DataFrame, frames: pd.DataFrame, params: Select) -> pd.DataFrame:

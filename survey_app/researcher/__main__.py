@@ -6,7 +6,7 @@ from dreamshot.errors import StudyError, main
 from dreamshot.params import load_params
 from dreamshot.paths import CAPTION_ROWS, CROP_ROWS
 
-PAGES = ("label", "agreement", "captions")
+PAGES = {"label": "", "agreement": "agreement", "captions": "captions"}  # page -> path
 
 
 def check(page: str) -> None:
@@ -19,13 +19,15 @@ def check(page: str) -> None:
 
 def run() -> None:
     parser = argparse.ArgumentParser(prog="python -m survey_app.researcher", description=__doc__)
-    parser.add_argument("page", nargs="?", choices=PAGES, default="label")
+    parser.add_argument("page", nargs="?", choices=tuple(PAGES), default="label")
     parser.add_argument("--port", type=int, default=8501)
     arguments = parser.parse_args()
     check(arguments.page)
     from survey_app.researcher.app import app
 
-    print(f"{arguments.page}: open http://localhost:{arguments.port}/{arguments.page} (Ctrl-C ends it)", flush=True)
+    print(
+        f"{arguments.page}: open http://localhost:{arguments.port}/{PAGES[arguments.page]} (Ctrl-C ends it)", flush=True
+    )
     app.run(
         config={
             "server.address": "127.0.0.1",

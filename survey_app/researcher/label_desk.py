@@ -9,7 +9,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from threading import RLock
@@ -35,6 +34,7 @@ from dreamshot.params import SHOT_TYPES, Profile, Select
 from dreamshot.paths import CROP_ROWS, FRAMES
 from dreamshot.records import read_table
 from dreamshot.seeds import seed
+from survey_app.researcher.clock import now
 
 Stamp = tuple[int, int]
 Look = Literal["first", "second"]
@@ -76,11 +76,6 @@ def stamp(path: Path) -> Stamp:
     """What changes when a file does."""
     stat = path.stat()
     return stat.st_size, stat.st_mtime_ns
-
-
-def now() -> str:
-    """UTC in ISO 8601, to the millisecond."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class LabelDesk:

@@ -20,7 +20,11 @@ from dreamshot.labels import Label
 from dreamshot.params import load_params
 from dreamshot.paths import CROPS
 from dreamshot.records import Pool
-from survey_app.researcher.label_desk import LabelDesk, Look, now, open_desk
+from survey_app.researcher import caption_desk as captions
+from survey_app.researcher import label_desk as labels
+from survey_app.researcher.caption_desk import CaptionDesk
+from survey_app.researcher.clock import now
+from survey_app.researcher.label_desk import LabelDesk, Look
 
 LARGEST = 100_000  # bytes of a request
 Answer = Callable[[dict[str, Any]], dict[str, Any]]
@@ -29,7 +33,13 @@ Answer = Callable[[dict[str, Any]], dict[str, Any]]
 @cache
 def label_desk() -> LabelDesk:
     """The one desk of this server."""
-    return open_desk(load_params())
+    return labels.open_desk(load_params())
+
+
+@cache
+def caption_desk() -> CaptionDesk:
+    """The one desk of this server for captions."""
+    return captions.open_desk(load_params())
 
 
 @cache
@@ -87,6 +97,29 @@ def label_decide(said: dict[str, Any]) -> dict[str, Any]:
 def label_undo(said: dict[str, Any]) -> dict[str, Any]:
     desk, who = label_desk(), text(said, "who")
     return desk.state(who, look_of(said), front=desk.undo(who))
+
+
+# --- captions ---
+
+
+def caption_state(said: dict[str, Any]) -> dict[str, Any]:
+    return caption_desk().state()
+
+
+def caption_check(said: dict[str, Any]) -> dict[str, Any]:
+    return caption_desk().check(text(said, "frame"), text(said, "caption"))
+
+
+def caption_save(said: dict[str, Any]) -> dict[str, Any]:
+    return caption_desk().save(text(said, "who"), text(said, "frame"), text(said, "caption"))
+
+
+def caption_replace(said: dict[str, Any]) -> dict[str, Any]:
+    return caption_desk().replace(text(said, "who"), text(said, "find"), text(said, "by"))
+
+
+def caption_undo(said: dict[str, Any]) -> dict[str, Any]:
+    return caption_desk().undo(text(said, "who"))
 
 
 # --- HTTP ---
@@ -153,4 +186,9 @@ ROUTES = [
     post("/desk/label/state", label_state),
     post("/desk/label/decide", label_decide),
     post("/desk/label/undo", label_undo),
+    post("/desk/caption/state", caption_state),
+    post("/desk/caption/check", caption_check),
+    post("/desk/caption/save", caption_save),
+    post("/desk/caption/replace", caption_replace),
+    post("/desk/caption/undo", caption_undo),
 ]

@@ -10,7 +10,7 @@ import pytest
 
 from dreamshot import paths
 from dreamshot.errors import StudyError
-from dreamshot.labels import Label, append
+from dreamshot.labels import TABLE_COLUMNS, Label, append
 from dreamshot.params import SHOT_TYPES, NearDuplicate, Select, load_params
 from dreamshot.records import write_shards, write_table
 from stages import select
@@ -236,7 +236,7 @@ def test_the_first_label_counts_and_later_ones_are_second_looks(study: Path) -> 
     select.run()
     assert looks(frame) == [("table", 0, True), ("anna", 1, True), ("ben", 2, True)]
     rows = pd.read_parquet(paths.LABEL_ROWS)
-    assert list(rows.columns) == select.LABEL_COLUMNS
+    assert list(rows.columns) == TABLE_COLUMNS
     assert rows.loc[rows["who"] == "ben", ["reason", "seconds"]].iloc[0].tolist() == ["nobody", 1.5]
     assert len(chosen()) == 9
 

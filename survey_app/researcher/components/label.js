@@ -4,54 +4,21 @@ const KEYS = [
   ["2", "medium", "Medium", "waist to shins up"],
   ["3", "long", "Long", "whole figure, or farther"],
 ];
+const EMPTY = {
+  first: "No crop is left to label: each has a label, is on somebody else’s screen, or is of a film that is full.",
+  second: "No crop is left for a second look: it shows what somebody else has labelled first.",
+};
 
 export default function ({ data, parentElement }) {
   const find = (name) => parentElement.querySelector(name);
   const root = find(".desk");
-  if (root.dataset.session === data.who + data.look) return;
-  root.dataset.session = data.who + data.look;
-  const loaded = new Map(); // address -> picture, decoded ahead
-  let state = null, flag = false, asking = false, busy = false, shown = 0;
-
-  const address = (crop) => `/desk/crops/${crop.frame}/${crop.square.replaceAll(" ", "-")}.png`;
+  if (drawn(root, data)) return;
+  const load = crops(), careful = carefully(find(".error"));
+  let state = null, flag = false, asking = false, shown = 0;
   const crop = () => state.queue[0];
 
-  async function ask(what, said = {}) {
-    const answer = await fetch(`/desk/label/${what}`, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ who: data.who, look: data.look, ...said }),
-    });
-    const found = await answer.json();
-    if (!answer.ok) throw new Error(found.error);
-    return found;
-  }
-
-  // Run one request at a time; what goes wrong is shown, and the crop stays.
-  async function attempt(what, said) {
-    if (busy) return;
-    busy = true;
-    try {
-      await show(await ask(what, said));
-      find(".error").hidden = true;
-    } catch (error) {
-      const gone = error instanceof TypeError;
-      find(".error").textContent = gone ? "The server does not answer; nothing was saved. Start it again and press the key again." : error.message;
-      find(".error").hidden = false;
-    } finally {
-      busy = false;
-    }
-  }
-
-  function load(crop) {
-    const from = address(crop);
-    if (!loaded.has(from)) {
-      const picture = new Image();
-      picture.src = from;
-      loaded.set(from, picture.decode());
-    }
-    return loaded.get(from);
-  }
+  const attempt = (what, said) => careful(async () =>
+    show(await ask(`/desk/label/${what}`, { who: data.who, look: data.look, ...said })));
 
   async function show(next) {
     state = next;
@@ -60,14 +27,11 @@ export default function ({ data, parentElement }) {
     const picture = find(".crop");
     picture.hidden = !crop();
     find(".empty").hidden = !!crop();
+    find(".empty").textContent = EMPTY[data.look];
     if (crop()) {
       await load(crop()).catch(() => { throw new Error(`the picture of frame ${crop().frame} does not load`); });
       picture.src = address(crop());
       picture.dataset.frame = crop().frame;
-    } else {
-      find(".empty").textContent = data.look === "first"
-        ? "No crop is left to label. Every crop has a label, is on somebody else's screen, or is of a film that is full."
-        : "No crop is left for a second look. It shows what somebody else has labelled first.";
     }
     shown = performance.now();
     root.setAttribute("aria-busy", "false");
@@ -79,20 +43,9 @@ export default function ({ data, parentElement }) {
     medium_close_up: flag && (shot_type === "close" || shot_type === "medium"),
     seconds: Math.min(86399, (performance.now() - shown) / 1000),
   });
-
-  function button(key, words, hint, act, pressed) {
-    const made = document.createElement("button");
-    made.type = "button";
-    const small = document.createElement("small");
-    small.textContent = hint;
-    const cap = document.createElement("kbd");
-    cap.textContent = key;
-    made.append(cap, words, small);
-    made.onclick = act;
-    if (pressed !== undefined) made.setAttribute("aria-pressed", pressed);
-    made.disabled = !crop() && key !== "Z";
-    return made;
-  }
+  const undo = () => attempt("undo");
+  const toggleFlag = () => { flag = !flag; draw(); };
+  const toggleReasons = () => { asking = !asking; draw(); };
 
   function draw() {
     find(".who").textContent = `${data.who}: ${state.mine} labelled`;
@@ -102,12 +55,13 @@ export default function ({ data, parentElement }) {
       link.href = other;
       link.toggleAttribute("aria-current", link.dataset.look === data.look);
     }
-    find(".keys").replaceChildren(
-      ...KEYS.map(([key, type, words, hint]) => button(key, words, hint, () => decide(type))),
-      button("F", "Medium close-up", "flag: chest up", toggleFlag, flag),
-      button("X", "Reject", "with a reason", toggleReasons, asking),
-      button("Z", "Undo", "the last one", () => attempt("undo")),
-    );
+    const flagged = button("F", "Medium close-up", "flag: chest up", toggleFlag);
+    flagged.setAttribute("aria-pressed", flag);
+    const rejecting = button("X", "Reject", "with a reason", toggleReasons);
+    rejecting.setAttribute("aria-expanded", asking);
+    const answers = [...KEYS.map(([key, type, words, hint]) => button(key, words, hint, () => decide(type))), flagged, rejecting];
+    for (const answer of answers) answer.disabled = !crop();
+    find(".keys").replaceChildren(...answers, button("Z", "Undo", "the last one", undo));
     drawReasons();
     drawCounts();
     drawLast();
@@ -116,11 +70,9 @@ export default function ({ data, parentElement }) {
   function drawReasons() {
     const list = find(".reasons");
     list.hidden = !asking;
-    list.replaceChildren(...["Why? (Esc: not after all)", ...data.reasons].map((reason, number) => {
-      const item = document.createElement("li");
-      item.append(number ? button(String(number), reason, "", () => decide("reject", reason)) : reason);
-      return item;
-    }));
+    const reasons = data.reasons.map((reason, place) =>
+      make("li", button(String(place + 1), reason, "", () => decide("reject", reason))));
+    list.replaceChildren(make("li", "Why? (Esc: not after all)"), ...reasons);
   }
 
   function drawCounts() {
@@ -128,21 +80,18 @@ export default function ({ data, parentElement }) {
       ? state.quotas.map((quota) => [quota.type, quota.have, quota.need])
       : [["second", state.second.have, state.second.need]];
     find(".quotas").replaceChildren(...rows.map(([name, have, need]) => {
-      const row = document.createElement("div");
-      const share = need ? Math.min(100, (100 * have) / need) : 0;
-      row.innerHTML = `<dt></dt><dd><span class="bar"><i style="width:${share}%"></i></span><span class="count">${have} of ${need}</span></dd>`;
-      row.querySelector("dt").textContent = name;
-      return row;
+      const share = make("i"), count = make("span", `${have} of ${need}`), bar = make("span", share);
+      share.style.width = `${need ? Math.min(100, (100 * have) / need) : 0}%`;
+      bar.className = "bar";
+      count.className = "count";
+      return make("div", make("dt", name), make("dd", bar, count));
     }));
     const film = find(".film");
     film.replaceChildren();
     if (!crop()?.film) return;
-    const name = document.createElement("b");
-    name.textContent = crop().film;
-    film.append("Film ", name, document.createElement("br"));
+    film.append("Film ", make("b", crop().film), make("br"));
     Object.entries(crop().of_film).forEach(([type, count], place) => {
-      const part = document.createElement("span");
-      part.textContent = `${place ? ", " : ""}${count} of ${state.cap} ${type}`;
+      const part = make("span", `${place ? ", " : ""}${count} of ${state.cap} ${type}`);
       part.className = count >= state.cap ? "full" : "";
       film.append(part);
     });
@@ -154,31 +103,22 @@ export default function ({ data, parentElement }) {
     find(".last").textContent = last ? `Saved: ${last.shot_type}${more}` : "Nothing saved yet.";
   }
 
-  function toggleFlag() { flag = !flag; draw(); }
-  function toggleReasons() { asking = !asking; draw(); }
-
-  function press(event) {
-    const inside = event.composedPath()[0];
+  attempt("state");
+  return listen((event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !state) return;
-    if (inside.matches?.("input, textarea, select")) return;
+    if (event.composedPath()[0].matches?.("input, textarea, select")) return;
     const key = event.key.toLowerCase();
     const type = KEYS.find(([named]) => named === key);
+    const reason = asking && data.reasons[Number(key) - 1];
     if (asking && key === "escape") toggleReasons();
-    else if (asking && data.reasons[Number(key) - 1]) decide("reject", data.reasons[Number(key) - 1]);
-    else if (asking && key !== "x") return;
-    else if (key === "z" || key === "backspace") attempt("undo");
-    else if (!crop()) return;
+    else if (reason) decide("reject", reason);
+    else if (key === "z" || key === "backspace") undo();
+    else if (key === "x" && crop()) toggleReasons();
+    else if (asking || !crop()) return;
     else if (type) decide(type[1]);
     else if (key === "f") toggleFlag();
-    else if (key === "x") toggleReasons();
     else return;
     event.preventDefault();
     event.stopPropagation();
-  }
-
-  root.press && window.removeEventListener("keydown", root.press, true);
-  root.press = press;
-  window.addEventListener("keydown", press, true);
-  attempt("state");
-  return () => window.removeEventListener("keydown", press, true);
+  });
 }
