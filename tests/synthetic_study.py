@@ -47,6 +47,9 @@ class Size:
     side: int = SIZE
     strengths: tuple[float, ...] = (0.0, 0.5, 1.0)
     rejects: int = len(REJECTS)
+    looks: int = 0  # crops that a second person labels
+    reviewed: int = 0  # training captions that a person reviews, every second one with a change
+    shared_films: int = 0  # films that are in train and test
     world: str = "demo"
 
 
@@ -91,12 +94,13 @@ def write_models(root: Path, encoders: bool) -> None:
 
 
 def write_frames(size: Size, rng: np.random.Generator) -> pd.DataFrame:
-    """Frames of the splits test and probe, as ingest, crop and select leave them."""
+    """Frames of the three splits, as ingest, crop and select leave them."""
     rows, pictures = [], {}
-    for split, films in (("test", size.films), ("probe", size.probe_films)):
+    for split, films in (("test", size.films), ("probe", size.probe_films), ("train", size.films)):
         for shot_type in SHOT_TYPES:
             for index in range(films if split == "probe" else size.per_type):
-                film = f"{split}-film-{index % films:02d}"
+                home = "test" if split == "train" and index % films < size.shared_films else split
+                film = f"{home}-film-{index % films:02d}"
                 colour, ground = rng.choice(list(COLOURS)), rng.choice(list(GROUNDS))
                 frame = frame_id(film, f"{split}{shot_type}{index}".encode())
                 pictures[frame] = figure(size.side, shot_type, colour, ground, rng)
@@ -105,12 +109,47 @@ def write_frames(size: Size, rng: np.random.Generator) -> pd.DataFrame:
     write_table(frames[["frame", "film", "shot_type", "split"]], paths.SELECT_ROWS, by="frame")
     write_shards(sorted(pictures.items()), paths.CROPS / "shards")
     kept = frames.assign(
-        year=2015, file=frames["frame"] + ".png", width=size.side, height=size.side, mode="RGB", dhash="0" * 16
-    )
-    write_table(kept[["frame", "film", "year", "file", "width", "height", "mode", "dhash"]], paths.FRAMES, by="frame")
+        year=2015, file=frames["frame"] + ".png", width=size.side, height=size.side, mode="RGB", dhash="0" * 16,
+        title=frames["film"].str.title(), licence="MIT", source="drawn for a test",
+    )  # fmt: skip
+    write_table(kept.drop(columns=["shot_type", "split", "colour", "ground"]), paths.FRAMES, by="frame")
+    crops = frames[["frame", "film"]].assign(x=0, y=0, side=size.side)
+    write_table(crops, paths.CROP_ROWS, by="frame")
     ledger = pd.DataFrame(REJECTS[: size.rejects], columns=["file", "rule", "value", "limit"], dtype=str)
-    write_table(ledger.assign(film="a film"), paths.LEDGER, by="file")
+    write_table(ledger.assign(film="a film", frame="f" * 16), paths.LEDGER, by="file")
     return frames
+
+
+def write_labels(frames: pd.DataFrame, size: Size) -> None:
+    """Labels of every frame in use by anna, of some again by ben, who calls every fifth one medium, and two rejects."""
+    said = {
+        "who": "anna", "time": "2026-11-22T10:00:00Z", "turn": 0, "medium_close_up": False, "reason": "",
+        "seconds": 1.5, "crop": f"0 0 {size.side}", "current": True,
+    }  # fmt: skip
+    first = frames[["frame", "film", "shot_type"]].sort_values("frame").assign(**said)
+    first["medium_close_up"] = (first["shot_type"] != "long") & (np.arange(len(first)) % 9 == 0)
+    rejects = first.head(2).assign(
+        frame=["a" * 16, "b" * 16], shot_type="reject", reason=["subject cut", ""], seconds=np.nan
+    )
+    again = first.head(size.looks).assign(who="ben", time="2026-11-23T09:00:00Z", turn=1, seconds=2.5)
+    again["shot_type"] = again["shot_type"].where(np.arange(len(again)) % 5 > 0, "medium")
+    write_table(pd.concat([first, rejects, again]), paths.LABEL_ROWS, by=["frame", "turn"])
+
+
+def write_captions(frames: pd.DataFrame, size: Size) -> None:
+    """Captions of the training and test frames; every second one that is reviewed gains six letters."""
+    rows = frames[frames["split"] != "probe"].sort_values(
+        ["split", "frame"], ascending=[False, True], ignore_index=True
+    )
+    rows["raw"] = "a woman in a " + rows["colour"] + " coat " + rows["ground"]
+    reviewed = rows.index < size.reviewed
+    better = rows["raw"].where(rows.index % 2 == 0, rows["raw"] + " again")
+    rows["reviewed"] = better.where(reviewed, "")
+    rows["editor"] = np.where(reviewed, "anna", "")
+    rows["caption"] = rows["raw"].where(rows["reviewed"] == "", rows["reviewed"])
+    rows["captioner"] = "demo/models/captioner"
+    rows["flags"] = np.where(rows.index == 0, "repeats,shot_scale", "")
+    write_table(rows.drop(columns=["colour", "ground"]), paths.CAPTION_ROWS, by="frame")
 
 
 def arms(set_name: str, size: Size) -> list[tuple[str, float]]:
@@ -186,6 +225,8 @@ def write_study(root: Path, size: Size | None = None, seed: int = 0, encoders: b
     write_params(root, size)
     write_models(root, encoders)
     frames = write_frames(size, rng)
+    write_labels(frames, size)
+    write_captions(frames, size)
     for set_name in SET_NAMES:
         write_set(set_name, frames, size, seed)
     write_logs(rng)

@@ -2,7 +2,7 @@
 
     python -m stages.report
 
-Writes ``reports/metrics/{ingest,scores}.json``, ``reports/pictures.csv``, ``reports/plots/*.csv``,
+Writes ``reports/metrics/{ingest,labels,captions,scores}.json``, ``reports/pictures.csv``, ``reports/plots/*.csv``,
 ``reports/report.html`` and ``reports/run.json``. The same records give the same bytes: nothing here reads a clock.
 """
 
@@ -12,7 +12,7 @@ from dreamshot.models import MODEL_NAMES, model_hash
 from dreamshot.params import load_params
 from dreamshot.provenance import write_json, write_run
 from dreamshot.work import clean, write_atomic
-from stages.report import aggregates, plots
+from stages.report import aggregates, hands, plots
 from stages.report.page import render
 from stages.report.records import read_study
 
@@ -22,7 +22,9 @@ def run() -> None:
     results = aggregates.scores(study)
     page = render(study, results)
     write_json(paths.METRICS / "scores.json", results)
-    write_json(paths.METRICS / "ingest.json", aggregates.ingest(study))
+    write_json(paths.METRICS / "ingest.json", aggregates.ingest(study.frames, study.ledger))
+    write_json(paths.METRICS / "labels.json", hands.labels(study.labels, study.profile.score.confidence))
+    write_json(paths.METRICS / "captions.json", hands.captions(study.captions))
     clean(paths.PLOTS)
     for name, table in plots.tables(study).items():
         table.to_csv(paths.PLOTS / f"{name}.csv", index=False, lineterminator="\n")

@@ -107,13 +107,21 @@ def scores(study: Study) -> dict[str, Any]:
     return {key: value for key, value in results.items() if value}
 
 
-def ingest(study: Study) -> dict[str, Any]:
+def ingest(frames: pd.DataFrame, ledger: pd.DataFrame) -> dict[str, Any]:
     """The content of ``ingest.json``: files read, kept, rejected by the rule that rejected them."""
-    rejected = {str(rule): int(count) for rule, count in study.ledger["rule"].value_counts().sort_index().items()}
+    rejected = {str(rule): int(count) for rule, count in ledger["rule"].value_counts().sort_index().items()}
     total = sum(rejected.values())
     return {
-        "read": len(study.frames) + total,
-        "kept": len(study.frames),
-        "films": int(study.frames["film"].nunique()),
+        "read": len(frames) + total,
+        "kept": len(frames),
+        "films": int(frames["film"].nunique()),
         "rejected": {"total": total, **rejected},
     }
+
+
+def shared_films(select: pd.DataFrame) -> dict[str, int]:
+    """How many films are in more than one split, how many are in train and test, and how many in test at all."""
+    films = select.groupby("split")["film"].agg(set)
+    train, test = (films.get(split, set()) for split in ("train", "test"))
+    twice = int((select.groupby("film")["split"].nunique() > 1).sum())
+    return {"twice": twice, "train_and_test": len(train & test), "test": len(test)}

@@ -13,8 +13,8 @@ from dreamshot.params import SHOT_TYPES
 from dreamshot.provenance import environment
 from dreamshot.records import Pool
 from dreamshot.work import code_hash
-from stages.report import charts, plots, words
-from stages.report.aggregates import METRICS, PAIR_SETS
+from stages.report import charts, hand_words, hands, plots, words
+from stages.report.aggregates import METRICS, PAIR_SETS, shared_films
 from stages.report.aggregates import ingest as ingest_counts
 from stages.report.paper import TABLES
 from stages.report.pictures import embed
@@ -184,6 +184,14 @@ def training_charts(study: Study) -> list[dict[str, Any]]:
     return sorted(found, key=lambda chart: order[chart["shot_type"]])
 
 
+def second_looks(labels: dict[str, Any]) -> list[dict[str, Any]]:
+    """The confusion table of two looks, rows the first: only the labels that either look gave."""
+    table = labels.get("second_look", {}).get("confusion", {})
+    given = [kind for kind, row in table.items() if sum(row.values()) or sum(other[kind] for other in table.values())]
+    rows = [{"label": kind, "cells": [table[kind][other] for other in given]} for kind in given]
+    return [row | {"total": max(1, sum(row["cells"]))} for row in rows]
+
+
 def confusion(study: Study) -> dict[str, Any] | None:
     """The probe's confusion on held-out films, rows in the order of the shot types."""
     held_out = study.probe.get("held_out")
@@ -198,7 +206,7 @@ def confusion(study: Study) -> dict[str, Any] | None:
 
 def rejects(study: Study) -> dict[str, Any]:
     """Counts by rule, longest first, each with its first file as an example."""
-    counts = ingest_counts(study)
+    counts = ingest_counts(study.frames, study.ledger)
     rules = {rule: n for rule, n in counts["rejected"].items() if rule != "total"}
     longest = max(rules.values(), default=1)
     rows = []
@@ -252,6 +260,7 @@ def _opener(pool: Pool, key: str) -> Callable[[], Image.Image]:
 def context(study: Study, results: dict[str, Any]) -> dict[str, Any]:
     """Everything that the template shows."""
     groups, grid = shown_pairs(study), strengths_grid(study)
+    labels = hands.labels(study.labels, study.profile.score.confidence)
     return {
         "profile": study.profile,
         "demo": study.profile.world == "demo",
@@ -269,6 +278,11 @@ def context(study: Study, results: dict[str, Any]) -> dict[str, Any]:
         "probe": study.probe,
         "rejects": rejects(study),
         "splits": splits(study),
+        "shared": shared_films(study.select),
+        "labels": labels,
+        "second_looks": second_looks(labels),
+        "captions": hands.captions(study.captions),
+        "captioner": ", ".join(sorted(study.captions["captioner"].unique())),
         "images": embed(sources(study, groups, grid)),
         "models": study.models,
         "environment": environment(),
@@ -279,6 +293,7 @@ def context(study: Study, results: dict[str, Any]) -> dict[str, Any]:
         "sets": PAIR_SETS,
         "metrics": list(METRICS),
         "w": words,
+        "hand": hand_words,
     }
 
 

@@ -22,6 +22,8 @@ class Study:
     frames: pd.DataFrame
     ledger: pd.DataFrame
     select: pd.DataFrame
+    labels: pd.DataFrame
+    captions: pd.DataFrame
     pictures: pd.DataFrame
     scores: pd.DataFrame
     probe: dict[str, Any]
@@ -64,6 +66,8 @@ def read_study(profile: Profile) -> Study:
         frames=read_table(paths.FRAMES),
         ledger=read_table(paths.LEDGER),
         select=read_table(paths.SELECT_ROWS),
+        labels=read_table(paths.LABEL_ROWS),
+        captions=read_table(paths.CAPTION_ROWS),
         pictures=pictures,
         scores=scores,
         probe=read_json(paths.PROBE),

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from sklearn.metrics import cohen_kappa_score
 
 from dreamshot import paths
 from dreamshot.errors import main
 from dreamshot.records import read_table, write_table
-from stages.report import words
+from stages.report import hand_words, words
 from stages.report.__main__ import run
 from tests.synthetic_study import Size, write_scores, write_study
 
@@ -68,7 +69,7 @@ def leaves(value: Any) -> Iterator[Any]:
 
 
 def test_the_metrics_are_nested_scalars(study: Path) -> None:
-    for name in ("scores", "ingest"):
+    for name in ("scores", "ingest", "labels", "captions"):
         found = json.loads((paths.METRICS / f"{name}.json").read_text())
         assert all(isinstance(leaf, int | float | str) for leaf in leaves(found))
         assert all(np.isfinite(leaf) for leaf in leaves(found) if isinstance(leaf, float))
@@ -139,10 +140,151 @@ def test_a_failed_picture_drops_its_pair_and_is_counted(study: Path) -> None:
 
 def test_ingest_counts_by_reason(study: Path) -> None:
     found = json.loads((paths.METRICS / "ingest.json").read_text())
-    assert found["kept"] + found["rejected"]["total"] == found["read"] == 44
+    assert found["kept"] + found["rejected"]["total"] == found["read"] == 62
     assert found["rejected"]["too_old"] == 3
     assert found["rejected"]["total"] == 8
     assert "the film is older than the study takes" in text()
+
+
+def metrics(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((paths.METRICS / f"{name}.json").read_text())
+    return found
+
+
+def report_on(folder: Path, monkeypatch: pytest.MonkeyPatch, **size: int) -> None:
+    """A report on another study than the other tests'."""
+    monkeypatch.chdir(folder)
+    write_study(folder, Size(**size))
+    write_scores()
+    run()
+
+
+def test_labels_are_counted_by_class_and_rejects_by_reason(study: Path) -> None:
+    found = metrics("labels")
+    assert (found["people"], found["labels"], found["outdated"]) == (1, 56, 0)
+    assert found["by_type"] == {"close": 18, "medium": 18, "long": 18, "reject": 2, "unknown": 0}
+    assert found["reasons"] == {"not given": 1, "subject cut": 1}
+    rows = read_table(paths.LABEL_ROWS)
+    assert found["medium_close_ups"]["labels"] == rows["medium_close_up"].sum() > 0
+    assert found["medium_close_ups"]["share"] == pytest.approx(rows["medium_close_up"].sum() / 36, abs=1e-6)
+    assert (found["timed"], found["seconds_median"]) == (54, 1.5)
+    wanted = "1 person labelled 56 crops: 18 close, 18 medium, 18 long and 2 reject (1 not given and 1 subject cut)."
+    assert wanted in text()
+    assert "Half of 54 timed looks took at most 1.5 s." in text()
+
+
+def test_where_nobody_has_looked_twice_the_page_says_so(study: Path) -> None:
+    assert "second_look" not in metrics("labels")
+    assert "Nobody has looked twice" in text()
+    assert "then medium" not in text()
+
+
+def test_a_second_look_gives_kappa_with_its_interval_and_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report_on(tmp_path, monkeypatch, looks=40)
+    rows = read_table(paths.LABEL_ROWS).pivot(index="frame", columns="turn", values="shot_type").dropna()
+    found = metrics("labels")["second_look"]
+    assert found["n"] == len(rows) == 40
+    assert found["people"] == 1
+    assert metrics("labels")["people"] == 2
+    assert found["kappa"] == pytest.approx(cohen_kappa_score(rows[0], rows[1]), abs=1e-6)
+    assert found["ci_lo"] < found["kappa"] < found["ci_hi"] < 1
+    assert found["confusion"]["close"]["medium"] == ((rows[0] == "close") & (rows[1] == "medium")).sum() > 0
+    assert f"Cohen’s kappa {found['kappa']:.2f}, 95% interval {found['ci_lo']:.2f} to {found['ci_hi']:.2f}" in text()
+    assert "first look then close then medium then long" in text().lower()
+    assert "then reject" not in text()  # nobody gave it
+
+
+def test_only_decisions_about_the_crop_as_it_is_now_are_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report_on(tmp_path, monkeypatch, looks=40)
+    rows = read_table(paths.LABEL_ROWS)
+    again = rows.index[rows["turn"] == 1]
+    rows.loc[again[:3], "current"] = False
+    rows.loc[again[3:5], "shot_type"] = "unknown"
+    write_table(rows, paths.LABEL_ROWS, by=["frame", "turn"])
+    run()
+    assert metrics("labels")["second_look"]["n"] == 35
+
+
+def test_labels_of_another_crop_count_for_nothing_but_are_told(study: Path) -> None:
+    rows = read_table(paths.LABEL_ROWS)
+    rows.loc[rows.index[rows["shot_type"] == "close"][:4], "current"] = False
+    write_table(rows, paths.LABEL_ROWS, by=["frame", "turn"])
+    run()
+    found = metrics("labels")
+    assert (found["labels"], found["outdated"], found["by_type"]["close"]) == (52, 4, 14)
+    assert "4 frames have labels of another crop than today’s only, which is not used." in text()
+
+
+@pytest.mark.parametrize(
+    ("look", "wanted"),
+    [
+        ({"kappa": -0.1, "ci_lo": -0.32, "ci_hi": 0.14}, "Cohen’s kappa −0.10, 95% interval −0.32 to 0.14,"),
+        ({"kappa": 0.5}, "(Cohen’s kappa 0.50, too little for an interval)"),
+        ({}, "chance would have done as well"),
+    ],
+)
+def test_the_second_look_is_told_as_far_as_it_is_known(look: dict[str, float], wanted: str) -> None:
+    facts = {"second_look": {"n": 8, "films": 3, "people": 1, "observed": 0.875, **look}}
+    told = hand_words.second_look(facts, "95%")
+    assert told.startswith("1 other person labelled 8 crops of 3 films again")
+    assert "87.5% got the same label" in told
+    assert wanted in told
+
+
+def test_where_nobody_has_reviewed_a_caption_the_page_says_so(study: Path) -> None:
+    found = metrics("captions")
+    assert found["train"]["captions"] == found["test"]["captions"] == 18
+    assert found["train"]["reviewed"] == found["train"]["reviewed_share"] == 0
+    assert "edit_distance_mean" not in found["train"]
+    assert "demo/models/captioner described 36 frames. No person has reviewed any of 18 training captions." in text()
+
+
+def test_reviewed_captions_are_counted_and_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report_on(tmp_path, monkeypatch, reviewed=5)
+    found = metrics("captions")["train"]
+    assert (found["reviewed"], found["edited"], found["editors"]) == (5, 2, 1)
+    assert found["reviewed_share"] == pytest.approx(5 / 18, abs=1e-6)
+    assert found["edited_share"] == pytest.approx(2 / 18, abs=1e-6)
+    assert found["edit_distance_mean"] == pytest.approx(2 * 6 / 5)
+    assert (
+        "1 person reviewed 5 of 18 training captions (27.8%) and changed 2 (11.1%), by 2.4 characters on average"
+        in text()
+    )
+
+
+def test_reviewed_test_captions_are_not_counted(study: Path) -> None:
+    rows = read_table(paths.CAPTION_ROWS)
+    rows.loc[rows["split"] == "test", "reviewed"] = "a dog"
+    write_table(rows, paths.CAPTION_ROWS, by="frame")
+    run()
+    assert metrics("captions")["train"]["reviewed"] == 0
+
+
+def test_flags_are_counted_by_set(study: Path) -> None:
+    found = metrics("captions")
+    assert found["train"]["flagged"] == {"empty": 0, "too_long": 0, "repeats": 1, "shot_scale": 1}
+    assert sum(found["test"]["flagged"].values()) == 0
+    assert "Flagged: 1 that repeat themselves and 1 that name another shot scale than the label." in text()
+
+
+def test_no_film_in_two_sets_is_told_as_such(study: Path) -> None:
+    assert "no film is in two rows" in text()
+    assert "Films are not kept apart" not in text()
+
+
+def test_films_in_both_sets_are_a_warning_at_the_tables_and_at_the_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report_on(tmp_path, monkeypatch, shared_films=2)
+    warning = "2 of 6 test films also gave frames to train on. The test frames are not of unseen films"
+    tables, frames = (re.sub(r"\s+", " ", part) for part in page().split('<section id="frames">'))
+    assert warning in tables
+    assert warning in frames
+    assert "2 films are in more than one row" in frames
 
 
 def test_the_same_records_give_the_same_bytes(study: Path) -> None:
@@ -320,6 +462,14 @@ def drop_ledger(_: Path) -> None:
     paths.LEDGER.unlink()
 
 
+def drop_labels(_: Path) -> None:
+    paths.LABEL_ROWS.unlink()
+
+
+def drop_captions(_: Path) -> None:
+    paths.CAPTION_ROWS.unlink()
+
+
 def drop_row(_: Path) -> None:
     write_table(read_table(paths.SCORE_ROWS).iloc[1:], paths.SCORE_ROWS, by="picture")
 
@@ -338,6 +488,8 @@ def drop_arm(_: Path) -> None:
         (drop_probe, ["data/scores/probe.json", "no such file"]),
         (drop_model, ["data/models/base.json"]),
         (drop_ledger, ["data/ingest/ledger.parquet"]),
+        (drop_labels, ["data/select/labels.parquet"]),
+        (drop_captions, ["data/captioned/captions.parquet"]),
         (drop_row, ["data/scores/scores.parquet", "score again"]),
         (drop_arm, ["set main", "lacks one of its arms"]),
     ],
