@@ -4,9 +4,9 @@
 
 Reads ``data/select``, ``data/crops``, ``data/ingest`` and the reviewed captions (see ``dreamshot.captions``), if the
 file that the parameter ``captions`` names is there. Writes ``data/captioned/captions.parquet``: frame, film, shot_type,
-split; ``raw``, what the captioner said; ``reviewed`` and ``editor``, a person's caption ("" where there is none);
-``captioner``, the model as source@revision; ``caption``, the one that the study uses; and its ``flags``, joined by
-commas.
+split; ``raw``, what the captioner said; ``reviewed``, ``editor`` and ``time``, a person's caption, whose and when ("":
+none, or not known); ``captioner``, the model as source@revision; ``caption``, the one that the study uses; and its
+``flags``, joined by commas.
 
 Training uses the reviewed caption where there is one. Test captions stay the captioner's, as in the paper: a reviewed
 one is recorded and not used, and a test frame of which the captioner says nothing must be labelled reject. Reviewed
@@ -37,7 +37,9 @@ from stages.diffusion import reproducible
 
 CODE = ("stages/caption.py", "stages/diffusion.py")
 SPLITS = ("train", "test")
-COLUMNS = ["frame", "film", "shot_type", "split", "raw", "reviewed", "editor", "captioner", "caption", "flags"]
+COLUMNS = [
+    "frame", "film", "shot_type", "split", "raw", "reviewed", "editor", "time", "captioner", "caption", "flags",
+]  # fmt: skip
 SEEN = 1e-5  # two pictures' first scores must differ by more than this share of the largest
 
 Captioner = tuple[Any, Any]
@@ -141,12 +143,13 @@ def loader(params: Profile, frames: Sequence[str], pool: Pool) -> Callable[[], C
 
 
 def with_captions(rows: pd.DataFrame, raw: Mapping[str, str], reviewed: Mapping[str, Reviewed]) -> pd.DataFrame:
-    """The rows with raw, reviewed and effective caption, and the editor."""
+    """The rows with raw, reviewed and effective caption, and the editor and time."""
     rows = rows[["frame", "film", "shot_type", "split"]].copy()
     found = [reviewed.get(frame, Reviewed(frame, "")) for frame in rows["frame"]]
     rows["raw"] = rows["frame"].map(raw)
     rows["reviewed"] = [row.caption for row in found]
     rows["editor"] = [row.editor for row in found]
+    rows["time"] = [row.time for row in found]
     rows["caption"] = rows["reviewed"].where((rows["split"] == "train") & (rows["reviewed"] != ""), rows["raw"])
     return rows
 

@@ -146,6 +146,7 @@ def write_captions(frames: pd.DataFrame, size: Size) -> None:
     better = rows["raw"].where(rows.index % 2 == 0, rows["raw"] + " again")
     rows["reviewed"] = better.where(reviewed, "")
     rows["editor"] = np.where(reviewed, "anna", "")
+    rows["time"] = np.where(reviewed, "2026-11-24T08:00:00Z", "")
     rows["caption"] = rows["raw"].where(rows["reviewed"] == "", rows["reviewed"])
     rows["captioner"] = "demo/models/captioner"
     rows["flags"] = np.where(rows.index == 0, "repeats,shot_scale", "")

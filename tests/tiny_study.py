@@ -105,6 +105,6 @@ def write_study(base: bool = True, captioner: bool = False, **changes: dict[str,
     write_ingest(rows)
     if not captioner:
         captions = [caption_of(frame) for frame in rows["frame"]]
-        rows = rows.assign(raw=captions, reviewed="", editor="", captioner="tiny", caption=captions, flags="")
+        rows = rows.assign(raw=captions, reviewed="", editor="", time="", captioner="tiny", caption=captions, flags="")
         write_table(rows[rows["split"] != "probe"], CAPTION_ROWS, by="frame")
     return params

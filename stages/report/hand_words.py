@@ -70,7 +70,8 @@ def second_look(facts: dict[str, Any], level: str) -> str:
         return "Nobody has looked twice: how well people agree on these labels is not known."
     again = (
         f"{count(look['people'], 'other person', 'other people')} labelled {count(look['n'], 'crop')} of "
-        f"{count(look['films'], 'film')} again without seeing the first label; {percent(look['observed'])} got the same label"
+        f"{count(look['films'], 'film')} again without seeing the first label; "
+        f"{percent(look['observed'])} got the same label"
     )
     if "kappa" not in look:
         return f"{again}, but one label was all that was given, so chance would have done as well."
@@ -83,13 +84,16 @@ def second_look(facts: dict[str, Any], level: str) -> str:
 
 def review(train: dict[str, Any]) -> str:
     """How much people changed the training captions."""
-    if not train["reviewed"]:
+    if not train["reviewed"] and not train["edited"]:
         return f"No person has reviewed any of {count(train['captions'], 'training caption')}."
-    editors = f"{count(train['editors'], 'person', 'people')} reviewed" if train["editors"] else "People reviewed"
+    who = count(train["editors"], "person has", "people have") if train["editors"] else "People have"
+    seen = f"{train['reviewed']:,} of {count(train['captions'], 'training caption')}"
+    looked = f"{who} reviewed {seen} ({percent(train['reviewed_share'])})"
+    if not train["edited"]:
+        return f"{looked} and changed none."
     return (
-        f"{editors} {train['reviewed']:,} of {count(train['captions'], 'training caption')} "
-        f"({percent(train['reviewed_share'])}) and changed {train['edited']:,} ({percent(train['edited_share'])}), by "
-        f"{train['edit_distance_mean']:.1f} characters on average over all that were reviewed."
+        f"{looked}; {train['edited']:,} ({percent(train['edited_share'])}) were changed, by "
+        f"{train['edit_distance_mean']:.1f} characters on average."
     )
 
 

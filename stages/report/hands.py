@@ -2,7 +2,7 @@
 
 What cannot be computed is left out: ``seconds_median`` where no label's time is known; ``second_look`` where nobody has
 looked twice, and of it ``kappa``, ``ci_lo`` and ``ci_hi`` where ``metrics.agreement`` has none; ``edit_distance_mean``
-where nothing has been reviewed.
+where nothing has been edited.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from dreamshot.captions import FLAGS, edit_distance
-from dreamshot.labels import DECISIONS, LABELS
+from dreamshot.labels import DECISIONS, LABELS, looked_twice
 from metrics.agreement import Agreement, agreement
 
 DECIMALS = 6
@@ -35,26 +35,20 @@ def reasons(rejected: pd.DataFrame) -> dict[str, int]:
 
 
 def second_looks(labels: pd.DataFrame, confidence: float) -> Agreement | None:
-    """How the first two people who looked at the same crops agree, None where nobody has looked twice.
-
-    Only decisions are compared: unknown says nothing.
-    """
-    seen = labels[labels["current"] & labels["shot_type"].isin(DECISIONS)]
-    first, second = (seen[seen["turn"] == turn][["frame", "film", "shot_type"]] for turn in (0, 1))
-    both = first.merge(second[["frame", "shot_type"]], on="frame", suffixes=("", "_again")).sort_values("frame")
-    if both.empty:
+    """How the first two people who decided on the same crops agree, None where nobody has looked twice."""
+    rows = looked_twice(labels)
+    if rows.empty:
         return None
-    return agreement(both["shot_type"], both["shot_type_again"], both["film"], DECISIONS, confidence)
+    return agreement(rows["shot_type_first"], rows["shot_type_second"], rows["film"], DECISIONS, confidence)
 
 
 def second_look_facts(labels: pd.DataFrame, found: Agreement) -> dict[str, Any]:
     """An agreement as scalars; ``confusion`` is <first look>.<second look>."""
     values = {"observed": found.observed, "kappa": found.kappa, "ci_lo": found.ci_lo, "ci_hi": found.ci_hi}
-    people = labels.loc[labels["current"] & (labels["turn"] == 1), "who"]
     return {
         "n": found.n,
         "films": found.clusters,
-        "people": int(people.nunique()),
+        "people": int(looked_twice(labels)["who_second"].nunique()),
         "confusion": {
             kind: dict(zip(found.categories, row, strict=True))
             for kind, row in zip(found.categories, found.table, strict=True)
@@ -99,12 +93,14 @@ def flag_counts(rows: pd.DataFrame) -> dict[str, int]:
 def captions(table: pd.DataFrame) -> dict[str, Any]:
     """The content of ``captions.json`` from the rows of ``captions.parquet``.
 
-    Of the training captions: ``reviewed`` have been looked at by a person, ``edited`` are not the captioner's any more;
-    ``edit_distance_mean`` is the mean Levenshtein distance of the reviewed ones from the captioner's, in characters.
+    Of the training captions: ``reviewed`` have been looked at by a person (one that find and replace has changed has
+    an editor and no time), ``edited`` are not the captioner's any more; ``edit_distance_mean`` is the mean Levenshtein
+    distance of the edited ones from the captioner's, in characters.
     """
     train, test = (table[table["split"] == split] for split in ("train", "test"))
-    reviewed = train[train["reviewed"] != ""]
-    edited = reviewed[reviewed["reviewed"] != reviewed["raw"]]
+    touched = train[train["reviewed"] != ""]
+    reviewed = touched[(touched["time"] != "") | (touched["editor"] == "")]
+    edited = touched[touched["reviewed"] != touched["raw"]]
     facts: dict[str, Any] = {
         "train": {
             "captions": len(train),
@@ -112,12 +108,12 @@ def captions(table: pd.DataFrame) -> dict[str, Any]:
             "reviewed_share": share(len(reviewed), len(train)),
             "edited": len(edited),
             "edited_share": share(len(edited), len(train)),
-            "editors": int(reviewed.loc[reviewed["editor"] != "", "editor"].nunique()),
+            "editors": int(touched.loc[touched["editor"] != "", "editor"].nunique()),
             "flagged": flag_counts(train),
         },
         "test": {"captions": len(test), "flagged": flag_counts(test)},
     }
-    if len(reviewed):
-        distances = map(edit_distance, reviewed["raw"], reviewed["reviewed"])
-        facts["train"]["edit_distance_mean"] = round(sum(distances) / len(reviewed), 3)
+    if len(edited):
+        distances = map(edit_distance, edited["raw"], edited["reviewed"])
+        facts["train"]["edit_distance_mean"] = round(sum(distances) / len(edited), 3)
     return facts

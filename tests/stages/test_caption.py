@@ -119,9 +119,10 @@ def test_a_reviewed_caption_replaces_the_raw_one_and_both_are_kept(study: Profil
     caption.run()
     raw = read_table(CAPTION_ROWS).set_index("frame")["raw"]
     one, two = frames_of("train")[:2]
-    rows = review(Reviewed(one, "a woman,  laughing", editor="anna"), Reviewed(two, "", editor="anna"))
+    time = "2026-11-22T10:00:00Z"
+    rows = review(Reviewed(one, "a woman,  laughing", editor="anna", time=time), Reviewed(two, "", editor="anna"))
     assert rows.loc[one, "caption"] == rows.loc[one, "reviewed"] == "a woman, laughing"
-    assert rows.loc[one, "editor"] == "anna"
+    assert (rows.loc[one, "editor"], rows.loc[one, "time"]) == ("anna", time)
     assert rows.loc[one, "raw"] == raw[one]
     assert rows.loc[two, "caption"] == raw[two]
     assert (rows["raw"] == raw).all()

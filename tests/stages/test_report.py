@@ -249,11 +249,30 @@ def test_reviewed_captions_are_counted_and_measured(tmp_path: Path, monkeypatch:
     assert (found["reviewed"], found["edited"], found["editors"]) == (5, 2, 1)
     assert found["reviewed_share"] == pytest.approx(5 / 18, abs=1e-6)
     assert found["edited_share"] == pytest.approx(2 / 18, abs=1e-6)
-    assert found["edit_distance_mean"] == pytest.approx(2 * 6 / 5)
-    assert (
-        "1 person reviewed 5 of 18 training captions (27.8%) and changed 2 (11.1%), by 2.4 characters on average"
-        in text()
+    assert found["edit_distance_mean"] == pytest.approx(6)
+    wanted = (
+        "1 person has reviewed 5 of 18 training captions (27.8%); 2 (11.1%) were changed, by 6.0 characters on average."
     )
+    assert wanted in text()
+
+
+def test_a_caption_that_find_and_replace_changed_is_edited_and_still_to_be_reviewed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report_on(tmp_path, monkeypatch, reviewed=5)
+    rows = read_table(paths.CAPTION_ROWS)
+    write_table(rows.assign(time=""), paths.CAPTION_ROWS, by="frame")
+    run()
+    assert (metrics("captions")["train"]["reviewed"], metrics("captions")["train"]["edited"]) == (0, 2)
+    write_table(rows.assign(time="", editor=""), paths.CAPTION_ROWS, by="frame")  # a table that was written by hand
+    run()
+    assert metrics("captions")["train"]["reviewed"] == 5
+    assert "People have reviewed 5 of 18" in text()
+
+
+def test_a_review_that_changes_nothing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report_on(tmp_path, monkeypatch, reviewed=1)
+    assert "1 person has reviewed 1 of 18 training captions (5.6%) and changed none." in text()
 
 
 def test_reviewed_test_captions_are_not_counted(study: Path) -> None:
