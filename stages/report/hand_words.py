@@ -69,9 +69,8 @@ def second_look(facts: dict[str, Any], level: str) -> str:
     if not look:
         return "Nobody has looked twice: how well people agree on these labels is not known."
     again = (
-        f"{count(look['people'], 'other person', 'other people')} labelled {count(look['n'], 'crop')} of "
-        f"{count(look['films'], 'film')} again without seeing the first label; "
-        f"{percent(look['observed'])} got the same label"
+        f"Somebody else labelled {count(look['n'], 'crop')} of {count(look['films'], 'film')} again without seeing the "
+        f"first label; {percent(look['observed'])} got the same one"
     )
     if "kappa" not in look:
         return f"{again}, but one label was all that was given, so chance would have done as well."

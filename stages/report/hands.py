@@ -42,13 +42,12 @@ def second_looks(labels: pd.DataFrame, confidence: float) -> Agreement | None:
     return agreement(rows["shot_type_first"], rows["shot_type_second"], rows["film"], DECISIONS, confidence)
 
 
-def second_look_facts(labels: pd.DataFrame, found: Agreement) -> dict[str, Any]:
+def second_look_facts(found: Agreement) -> dict[str, Any]:
     """An agreement as scalars; ``confusion`` is <first look>.<second look>."""
     values = {"observed": found.observed, "kappa": found.kappa, "ci_lo": found.ci_lo, "ci_hi": found.ci_hi}
     return {
         "n": found.n,
         "films": found.clusters,
-        "people": int(looked_twice(labels)["who_second"].nunique()),
         "confusion": {
             kind: dict(zip(found.categories, row, strict=True))
             for kind, row in zip(found.categories, found.table, strict=True)
@@ -60,14 +59,14 @@ def second_look_facts(labels: pd.DataFrame, found: Agreement) -> dict[str, Any]:
 def labels(table: pd.DataFrame, confidence: float) -> dict[str, Any]:
     """The content of ``labels.json`` from the rows of ``labels.parquet``.
 
-    ``outdated`` counts the frames whose labels are all of another crop than today's; they are in no other number.
-    ``seconds_median`` is over all looks whose time is known, first and second.
+    ``people`` are those whose labels count. ``outdated`` counts the frames whose labels are all of another crop than
+    today's; they are in no other number. ``seconds_median`` is over all looks whose time is known, first and second.
     """
     used, timed = in_use(table), table["seconds"].dropna()
     kinds = used["shot_type"].value_counts()
     near = used[used["shot_type"].isin(("close", "medium"))]
     facts: dict[str, Any] = {
-        "people": int(table["who"].nunique()),
+        "people": int(used["who"].nunique()),
         "labels": len(used),
         "outdated": int(table["frame"].nunique() - len(used)),
         "by_type": {kind: int(kinds.get(kind, 0)) for kind in LABELS},
@@ -81,7 +80,7 @@ def labels(table: pd.DataFrame, confidence: float) -> dict[str, Any]:
     if len(timed):
         facts["seconds_median"] = round(float(timed.median()), 2)
     found = second_looks(table, confidence)
-    return facts | ({"second_look": second_look_facts(table, found)} if found else {})
+    return facts | ({"second_look": second_look_facts(found)} if found else {})
 
 
 def flag_counts(rows: pd.DataFrame) -> dict[str, int]:
