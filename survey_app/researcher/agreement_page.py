@@ -47,15 +47,20 @@ def agreed(rows: pd.DataFrame) -> Agreement:
     return agreement(rows["shot_type_first"], rows["shot_type_second"], rows["film"], DECISIONS)
 
 
+def signed(value: float) -> str:
+    """Two decimals, with a minus sign where a hyphen would stand."""
+    return f"{value:.2f}".replace("-", "−")
+
+
 def kappa_text(found: Agreement) -> str:
     """Kappa as it is shown, a dash where there is none."""
-    return "–" if found.kappa is None else f"{found.kappa:.2f}"
+    return "–" if found.kappa is None else signed(found.kappa)
 
 
 def interval_text(found: Agreement) -> str:
     if found.ci_lo is None or found.ci_hi is None:
         return "no interval: too few films, or one answer only"
-    return f"95% interval {found.ci_lo:.2f} to {found.ci_hi:.2f}, over {found.clusters} films"
+    return f"95% interval {signed(found.ci_lo)} to {signed(found.ci_hi)}, over {found.clusters} films"
 
 
 def confusion(found: Agreement) -> alt.LayerChart:
@@ -109,7 +114,7 @@ def show_differences(rows: pd.DataFrame) -> None:
 
 def page() -> None:
     """Kappa, the confusion table and the crops on which people differ."""
-    st.title("Agreement")
+    st.header("How well do two people agree?")
     try:
         looks = read_looks()
     except StudyError as error:

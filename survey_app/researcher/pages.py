@@ -27,19 +27,20 @@ LABEL, CAPTIONS = desk("label"), desk("captions")
 
 def ask_name() -> str:
     """The person's name, kept in the page's address for a reload; stops the script until it is given."""
-    who = st.query_params.get("who", "")
-    if not who:
-        with st.form("name", border=False):
-            st.subheader("Who is there?")
-            st.caption("The name stands beside every decision; a pseudonym does as well.")
-            who = st.text_input("Name", placeholder="anna").strip().lower()
-            st.form_submit_button("Begin", type="primary")
+    who = st.query_params.get("who", st.session_state.get("who", ""))
     try:
         if who:
-            st.query_params["who"] = check_name(who)
-            return who
+            st.query_params["who"] = st.session_state["who"] = check_name(who)
+            return str(who)
     except StudyError as error:
         st.error(str(error))
+    with st.form("name", border=False, width=420):
+        st.subheader("Who is there?")
+        st.caption("The name stands beside every decision; a pseudonym does as well.")
+        name = st.text_input("Name", placeholder="anna").strip().lower()
+        if st.form_submit_button("Begin", type="primary") and name:
+            st.query_params["who"] = name
+            st.rerun()
     st.stop()
 
 

@@ -111,7 +111,7 @@ export default function ({ data, parentElement }) {
       drawFlags(row());
     } else edit.value = "";
     find(".moves").replaceChildren(
-      button("Ctrl ⏎", "Save, next unreviewed", "", save),
+      button("Ctrl ⏎", "Save, next", "", save),
       button("Alt ←", "Back", "", () => move(-1)),
       button("Alt →", "Next", "", () => move(1)),
       button("Alt Z", "Undo", "", undo),

@@ -70,9 +70,11 @@ export default function ({ data, parentElement }) {
   function drawReasons() {
     const list = find(".reasons");
     list.hidden = !asking;
+    find(".keys").hidden = asking;
     const reasons = data.reasons.map((reason, place) =>
       make("li", button(String(place + 1), reason, "", () => decide("reject", reason))));
-    list.replaceChildren(make("li", "Why? (Esc: not after all)"), ...reasons);
+    const back = make("li", button("Esc", "Not after all", "", toggleReasons));
+    list.replaceChildren(make("li", "Why is it rejected?"), ...reasons, back);
   }
 
   function drawCounts() {
