@@ -32,7 +32,7 @@ from dreamshot.records import read_table
 from survey_app.researcher.clock import now
 
 LONGEST = 2000  # letters of a caption
-Change = dict[str, Reviewed | None]  # what the rows of some frames were before; None: there was none
+Change = dict[str, tuple[Reviewed | None, Reviewed]]  # the rows of some frames (None: there was none), before and after
 
 
 @dataclass(frozen=True)
@@ -127,11 +127,11 @@ class CaptionDesk:
     def change(self, editor: str, changed: Mapping[str, Reviewed]) -> dict[str, Any]:
         """Write changed rows and remember what they were; returns them as the page shows them."""
         rows = self.rows()
-        before: Change = {frame: rows.get(frame) for frame in changed}
+        change: Change = {frame: (rows.get(frame), row) for frame, row in changed.items()}
         rows.update(changed)
         if changed:
             write_reviewed(self.path, rows.values())
-            self._undo[editor].append(before)
+            self._undo[editor].append(change)
         return {"rows": [self.shown(frame, rows[frame]) for frame in changed]}
 
     def save(self, editor: str, frame: str, caption: str) -> dict[str, Any]:
@@ -169,19 +169,25 @@ class CaptionDesk:
             return self.change(editor, changed)
 
     def undo(self, editor: str) -> dict[str, Any]:
-        """Take back the person's last change; returns the rows as they are then, none where there was no change."""
+        """Take back the person's last change, but for rows that another has changed since.
+
+        Returns the rows as they are then, none where there was no change.
+        """
         check_name(editor)
         with self._lock:
             if not self._undo[editor]:
                 return {"rows": []}
-            before, rows = self._undo[editor][-1], self.rows()
-            for frame, row in before.items():
-                rows.pop(frame, None)
-                if row is not None:
-                    rows[frame] = row
+            rows = self.rows()
+            change = {
+                frame: before for frame, (before, after) in self._undo[editor][-1].items() if rows.get(frame) == after
+            }
+            for frame, before in change.items():
+                del rows[frame]
+                if before is not None:
+                    rows[frame] = before
             write_reviewed(self.path, rows.values())
             self._undo[editor].pop()
-            return {"rows": [self.shown(frame, row) for frame, row in before.items()]}
+            return {"rows": [self.shown(frame, row) for frame, row in change.items()]}
 
 
 def open_desk(params: Profile) -> CaptionDesk:

@@ -231,7 +231,7 @@ class LabelDesk:
             raise StudyError(f"shot_type {label.shot_type!r} is not one of {', '.join(DECISIONS)}")
         if label.medium_close_up and label.shot_type not in ("close", "medium"):
             raise StudyError(f"a {label.shot_type} crop is no medium close-up")
-        if (label.reason in REASONS) != (label.shot_type == REJECT):
+        if label.reason not in (REASONS if label.shot_type == REJECT else ("",)):
             raise StudyError(f"reason {label.reason!r}: a reject, and nothing else, has one of {', '.join(REASONS)}")
         if label.seconds is None or not 0 <= label.seconds < 86400:
             raise StudyError(f"seconds {label.seconds!r} is not a time spent on one crop")

@@ -78,7 +78,7 @@ def label_state(said: dict[str, Any]) -> dict[str, Any]:
 
 
 def label_decide(said: dict[str, Any]) -> dict[str, Any]:
-    desk, frame = label_desk(), text(said, "frame")
+    desk, frame, look = label_desk(), text(said, "frame"), look_of(said)
     label = Label(
         frame=frame,
         shot_type=text(said, "shot_type"),
@@ -91,12 +91,12 @@ def label_decide(said: dict[str, Any]) -> dict[str, Any]:
         file=desk.crops[frame].file if frame in desk.crops else "",
     )
     desk.decide(label)
-    return desk.state(label.who, look_of(said))
+    return desk.state(label.who, look)
 
 
 def label_undo(said: dict[str, Any]) -> dict[str, Any]:
-    desk, who = label_desk(), text(said, "who")
-    return desk.state(who, look_of(said), front=desk.undo(who))
+    desk, who, look = label_desk(), text(said, "who"), look_of(said)
+    return desk.state(who, look, front=desk.undo(who))
 
 
 # --- captions ---
