@@ -1,5 +1,6 @@
 """Work folders: what a killed stage has done so far, keyed so that only the same work is taken up again."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -10,16 +11,37 @@ from dreamshot.paths import WORK
 from dreamshot.provenance import environment
 from dreamshot.seeds import digest
 
+PIECE = 1 << 20  # bytes read at once
 
-def file_hash(path: Path) -> str:
-    """SHA-256 (hex) of a file's content."""
-    return digest(path.read_bytes())
+
+def take_in(so_far: "hashlib._Hash", part: str | Path) -> None:
+    """Add a text, or the content of a file, to a hash: what ``digest`` does, but a file is never held whole."""
+    if isinstance(part, str):
+        data = part.encode()
+        so_far.update(len(data).to_bytes(8, "little") + data)
+        return
+    with part.open("rb") as file:
+        so_far.update(os.fstat(file.fileno()).st_size.to_bytes(8, "little"))
+        while piece := file.read(PIECE):
+            so_far.update(piece)
+
+
+def file_hash(path: Path, *before: str) -> str:
+    """SHA-256 (hex) of a file's content: ``digest(*before, content)``."""
+    found = hashlib.sha256()
+    for text in before:
+        take_in(found, text)
+    take_in(found, path)
+    return found.hexdigest()
 
 
 def folder_hash(folder: Path) -> str:
     """SHA-256 (hex) of the names and contents of the files below ``folder``."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return digest(*(part for path in files for part in (str(path.relative_to(folder)), path.read_bytes())))
+    found = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        take_in(found, str(path.relative_to(folder)))
+        take_in(found, path)
+    return found.hexdigest()
 
 
 def code_hash(*folders: str) -> str:

@@ -3,8 +3,9 @@
     python -m stages.ingest
 
 Reads the folder ``frames`` of params.yaml (see ``listing`` for its layouts), writes ``data/ingest/``:
-``frames.parquet`` (frame, film, year, file, width, height, mode, dhash), ``ledger.parquet`` (file, frame, film, rule,
-value, limit), the kept pictures upright, in RGB and without bars in ``shards/``, and ``run.json``.
+``frames.parquet`` (frame, film, title, year, file, width, height, mode, dhash, licence, source; "" where no table gives
+a text), ``ledger.parquet`` (file, frame, film, rule, value, limit), the kept pictures upright, in sRGB and without bars
+in ``shards/``, and ``run.json``.
 
 The rules, in the order in which they are asked; a file goes by the first that it fails:
 
@@ -14,12 +15,12 @@ The rules, in the order in which they are asked; a file goes by the first that i
 | missing_film, missing_year | the listing does not say; a year is never guessed from a path, where it may be a post's |
 | too_old | year < min_year |
 | too_many_pixels | width * height in the header > max_pixels; it is not decoded |
-| undecodable | its pixels cannot be read to the last one |
+| undecodable | its pixels cannot be read to the last one, or reading them ends its process or takes two minutes |
 | channels | the file's own bands < min_channels: the paper's literal rule for colour |
 | chroma | mean CIELAB chroma < min_chroma: grey content in three bands (0 turns it off) |
 | min_side | shorter side, upright and without bars, < min_side |
 | duplicate | a kept file, of any film, has the same pixels |
-| near_duplicate | a kept file of the film has the same shape and a dHash at most dhash_distance bits away (-1: off) |
+| near_duplicate | a kept file, of any film, is alike by ``stages.alike`` (dhash_distance -1: off) |
 
-Of several files that are alike the largest is kept, then the first by name.
+Of several files that are alike the largest is kept, then the first by name. A run that was killed goes on where it was.
 """

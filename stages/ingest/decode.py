@@ -4,25 +4,29 @@ How each kind of file becomes RGB, and how many bands it counts for the paper's 
 
 | mode | bands | RGB |
 | --- | --- | --- |
-| RGB, YCbCr, HSV | 3 | itself, converted; an embedded ICC profile is not applied |
-| RGBA, LA, tRNS | 4, 2, as without | composited over black, as a screen would show it |
-| CMYK | 4 | Pillow's plain conversion, without a profile |
-| LAB | 3 | by lcms to sRGB |
-| P | of its palette: 3, with alpha 4 | the palette's colours |
-| 1, L | 1 | grey |
-| I;16, I | 1 | grey, the upper 8 of 16 bits; RGB of 16 bits a band is cut likewise on reading |
+| RGB | 3 | through its ICC profile; YCbCr and HSV likewise, once they are RGB |
+| RGBA, LA, tRNS | 4, 2, as without | through its ICC profile, then composited over black, as a screen would show it |
+| CMYK | 4 | through its ICC profile, else Pillow's plain conversion |
+| LAB | 3 | by lcms, its white D50 |
+| P | of its palette: 3, with alpha 4 | the palette's colours, through the ICC profile |
+| 1, L | 1 | grey, through its ICC profile |
+| I;16, I | 1 | the upper 8 of 16 bits, as L; RGB of 16 bits a band is cut likewise on reading |
 | F and others | - | undecodable: the range is not known |
 | animated | as its first frame | the first frame |
+
+An embedded ICC profile is applied (see ``profiles``). One that is sRGB, is broken, or is for another kind of colours
+than the file's changes nothing; nor do other hints at colour, such as PNG's gAMA and cHRM.
 """
 
-import io
 import warnings
 from functools import cache
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image
 from PIL.Image import Transpose
+
+from stages.ingest.profiles import lab_to_srgb, to_srgb
 
 FORMATS = (
     "JPEG",
@@ -72,8 +76,8 @@ def known_formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
-def load(content: bytes, max_pixels: int) -> Image.Image:
-    """The file's first picture, decoded to the end.
+def load(file: BinaryIO, max_pixels: int) -> Image.Image:
+    """The file's first picture, decoded to the end; its EXIF may be read from the file later.
 
     Raises:
         TooManyPixels: by its header; nothing has been decoded then.
@@ -83,11 +87,13 @@ def load(content: bytes, max_pixels: int) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on odd metadata; the pixels either load or they do not
-            picture = Image.open(io.BytesIO(content), formats=known_formats())
+            picture = Image.open(file, formats=known_formats())
             if picture.width * picture.height > max_pixels:
                 raise TooManyPixels(picture.width * picture.height)
+            if not (picture.width and picture.height):
+                raise Undecodable(f"{picture.width} x {picture.height} pixels")
             picture.load()
-    except (TooManyPixels, MemoryError):
+    except (TooManyPixels, Undecodable, MemoryError):
         raise
     except Exception as error:  # decoders raise whatever a broken file makes them stumble over
         raise Undecodable(reason(error)) from None
@@ -96,40 +102,59 @@ def load(content: bytes, max_pixels: int) -> Image.Image:
 
 def bands(picture: Image.Image) -> int:
     """The file's own bands; a palette's entries are its bands."""
-    if picture.mode == "P" and picture.palette is not None:
-        return len(picture.palette.mode)
+    if picture.mode in ("P", "PA") and picture.palette is not None:
+        return len(picture.palette.mode) + (picture.mode == "PA")
     return len(picture.getbands())
 
 
 def grey16(picture: Image.Image) -> Image.Image:
-    """The upper 8 of 16 bits."""
-    return Image.fromarray((np.clip(np.asarray(picture, dtype=np.int64), 0, 65535) >> 8).astype(np.uint8))
+    """The upper 8 of 16 bits, and alpha where a value is the transparent one."""
+    values = np.asarray(picture)
+    grey = Image.fromarray((np.clip(values, 0, 65535) >> 8).astype(np.uint8))
+    if "transparency" in picture.info:
+        seen = (values != picture.info["transparency"]).astype(np.uint8) * 255
+        return Image.merge("LA", (grey, Image.fromarray(seen)))
+    return grey
 
 
-def lab_to_rgb(picture: Image.Image) -> Image.Image:
-    """CIELAB to sRGB by lcms."""
-    profiles: tuple[Any, Any] = (ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"))
-    converted = ImageCms.profileToProfile(picture, *profiles, outputMode="RGB")
-    assert converted is not None
-    return converted
+def without_alpha(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """(the same without transparency, its alpha)."""
+    if not picture.has_transparency_data:
+        return picture, None
+    over = picture.convert("LA" if picture.mode == "La" else "RGBA").convert("RGBA")
+    grey = picture.mode in ("1", "L", "LA", "La")
+    return over.getchannel("R") if grey else over.convert("RGB"), over.getchannel("A")
 
 
-def to_rgb(picture: Image.Image) -> Image.Image:
-    """8-bit RGB by the table above.
+def plain(picture: Image.Image) -> Image.Image:
+    """A picture without alpha as L, RGB, CMYK or LAB.
 
     Raises:
         Undecodable: a mode whose range is not known.
     """
-    if picture.has_transparency_data:
-        over = picture.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", over.size, (0, 0, 0, 255)), over).convert("RGB")
-    if picture.mode.startswith("I"):
-        return grey16(picture).convert("RGB")
-    if picture.mode == "LAB":
-        return lab_to_rgb(picture)
-    if picture.mode not in ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV"):
-        raise Undecodable(f"mode {picture.mode}")
-    return picture.convert("RGB")
+    if picture.mode in ("L", "RGB", "CMYK", "LAB"):
+        return picture
+    if picture.mode in ("1", "P", "RGBX", "YCbCr", "HSV"):
+        return picture.convert("L" if picture.mode == "1" else "RGB")
+    raise Undecodable(f"mode {picture.mode}")
+
+
+def over_black(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
+    """What a screen shows."""
+    over = Image.merge("RGBA", (*rgb.split(), alpha))
+    return Image.alpha_composite(Image.new("RGBA", over.size, (0, 0, 0, 255)), over).convert("RGB")
+
+
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """8-bit sRGB by the table above.
+
+    Raises:
+        Undecodable: a mode whose range is not known.
+    """
+    shown, alpha = without_alpha(grey16(picture) if picture.mode.startswith("I") else picture)
+    base = plain(shown)
+    rgb = lab_to_srgb(base) if base.mode == "LAB" else to_srgb(base, picture.info.get("icc_profile"))
+    return rgb if alpha is None else over_black(rgb, alpha)
 
 
 def orientation(picture: Image.Image) -> int:

@@ -1,8 +1,12 @@
-"""What the folder of stills says about itself: which files, of which film, of which year.
+"""What the folder of stills says about itself: which files, of which film, of which year, whose they are.
 
 Three layouts: ``frames.csv`` (file, film, year) with the files anywhere below the folder; the same without years and
 ``films.csv`` (film, title, year) beside it; ``films.csv`` alone and one subfolder a film, named as its ``film`` column
-says. More columns are ignored, and so are files whose name begins with a dot.
+says. Both tables may have the columns ``title``, ``licence`` and ``source``, which go with the frames as they are; what
+a frame's row says counts before what its film's says. A year is never guessed. More columns are ignored, and so are
+files whose name begins with a dot.
+
+In messages rows are counted as a spreadsheet does: the header is row 1.
 """
 
 import csv
@@ -18,36 +22,103 @@ SUFFIXES = {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp", ".jp2", ".avif", ".ppm", ".pgm",
 }  # fmt: skip
 YEARS = range(1880, 2101)
+SHOWN = 80  # characters of a bad value in a message
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class Film:
+    """What ``films.csv`` says of a film; year None, or "", where it does not."""
+
+    year: int | None = None
+    title: str = ""
+    licence: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A file below the folder, by its path from there; film "" or year None where the listing does not say."""
 
     file: str
     film: str = ""
     year: int | None = None
+    title: str = ""
+    licence: str = ""
+    source: str = ""
     listed: bool = True
 
 
+# --- tables ---
+
+
+def shown(value: str) -> str:
+    """A value from a table as it can stand in a message of one line."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 4]}...{text[-1]}"
+
+
+def read_header(cells: list[str], needed: set[str], path: Path) -> list[str]:
+    """The names of the columns; ``needed`` are among them, and no name stands twice."""
+    names = [cell.strip() for cell in cells]
+    missing = needed - set(names)
+    if missing:
+        found = shown(", ".join(names))[1:-1] or "none"
+        raise StudyError(f"{path}: no column {min(missing)!r} (found: {found}); name it in the first line")
+    twice = {name for name in names if name and names.count(name) > 1}
+    if twice:
+        raise StudyError(f"{path} row 1: column {shown(min(twice))} stands twice; rename one")
+    return names
+
+
+def read_row(cells: list[str], names: list[str], where: str) -> dict[str, str]:
+    """A row by column; values are stripped."""
+    if len(cells) != len(names):
+        raise StudyError(
+            f"{where}: {len(cells)} cells for {len(names)} columns; quote a value that holds a comma, leave no cell out"
+        )
+    for name, cell in zip(names, cells, strict=True):
+        if "\0" in cell:
+            raise StudyError(f"{where}: column {shown(name)} holds a NUL byte; remove it")
+    return {name: cell.strip() for name, cell in zip(names, cells, strict=True)}
+
+
+def not_utf8(path: Path) -> StudyError:
+    """Which line of the file is not UTF-8."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                bad = line[error.start]
+                return StudyError(f"{path} line {number}: not UTF-8 (byte 0x{bad:02x}); save it as CSV in UTF-8")
+    return StudyError(f"{path}: not UTF-8; save it as CSV in UTF-8")
+
+
 def read_csv(path: Path, needed: set[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line number, row) of a CSV file with at least the ``needed`` columns; values are stripped."""
+    """(row number, row) of a CSV file with at least the ``needed`` columns; empty rows are left out.
+
+    Raises:
+        StudyError: no such file, not UTF-8, not CSV, a column missing, a row of more or fewer cells than columns.
+    """
+    number = 0
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = needed - set(reader.fieldnames or ())
-            if missing:
-                found = ", ".join(reader.fieldnames or ()) or "none"
-                raise StudyError(f"{path}: no column {min(missing)!r} (found: {found}); name it in the first line")
-            for row in reader:
-                yield (
-                    reader.line_num,
-                    {key: (value or "").strip() for key, value in row.items() if key is not None},
-                )
+            rows = csv.reader(file, strict=True)
+            names = read_header(next(rows, []), needed, path)
+            number = 1
+            for number, cells in enumerate(rows, 2):
+                if any(cell.strip() for cell in cells):
+                    yield number, read_row(cells, names, f"{path} row {number}")
     except FileNotFoundError:
         raise StudyError(f"{path}: no such file; see README, Your own stills") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise StudyError(f"{path}: not CSV in UTF-8 ({error}); save it as such") from None
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read ({error.strerror}); mend that and run again") from None
+    except UnicodeDecodeError:
+        raise not_utf8(path) from None
+    except csv.Error as error:
+        raise StudyError(
+            f"{path} row {number + 1}: not CSV ({error}); correct it, a quote is closed or doubled"
+        ) from None
 
 
 def read_year(text: str, where: str) -> int | None:
@@ -55,68 +126,121 @@ def read_year(text: str, where: str) -> int | None:
     if not text:
         return None
     year = text.removesuffix(".0")
-    if not (year.isascii() and year.isdigit() and int(year) in YEARS):
-        raise StudyError(f"{where}: year {text!r} is not a year from {YEARS[0]} to {YEARS[-1]}; correct or empty it")
+    if not (len(year) == 4 and year.isascii() and year.isdigit() and int(year) in YEARS):
+        raise StudyError(
+            f"{where}: year {shown(text)} is not a year from {YEARS[0]} to {YEARS[-1]}; correct or empty it"
+        )
     return int(year)
 
 
-def read_films(path: Path) -> dict[str, int | None]:
-    """The year of each film in ``films.csv``; {} where there is no such file."""
-    years: dict[str, int | None] = {}
-    for line, row in read_csv(path, {"film", "year"}) if path.is_file() else ():
-        where = f"{path} row {line}"
-        year = read_year(row["year"], where)
-        if years.setdefault(row["film"], year) != year:
-            raise StudyError(
-                f"{where}: film {row['film']!r} has the year {years[row['film']]} in another row; keep one"
-            )
-    return years
+def read_films(path: Path) -> dict[str, Film]:
+    """The films in ``films.csv``; {} where there is no such file."""
+    films: dict[str, Film] = {}
+    for number, row in read_csv(path, {"film", "year"}) if path.is_file() else ():
+        where, name = f"{path} row {number}", row["film"]
+        if not name:
+            raise StudyError(f"{where}: film is empty; name it or remove the row")
+        film = Film(read_year(row["year"], where), *(row.get(key, "") for key in ("title", "licence", "source")))
+        known = films.setdefault(name, film)
+        if known.year != film.year:
+            raise StudyError(f"{where}: film {shown(name)} has the year {known.year} in another row; keep one")
+        if known != film:
+            raise StudyError(f"{where}: film {shown(name)} has another title, licence or source above; keep one row")
+    return films
 
 
-def year_of(row: dict[str, str], films: dict[str, int | None], where: str) -> int | None:
+def year_of(row: dict[str, str], film: Film, where: str) -> int | None:
     """A row's year, from ``frames.csv`` or from the film; two that differ are an error."""
-    film = row["film"]
-    own, known = read_year(row.get("year", ""), where), films.get(film)
+    own, known = read_year(row.get("year", ""), where), film.year
     if own and known and own != known:
-        raise StudyError(f"{where}: year {own}, but {FILMS_CSV} says {known} for film {film!r}; correct one of them")
+        name = shown(row["film"])
+        raise StudyError(f"{where}: year {own}, but {FILMS_CSV} says {known} for film {name}; correct one of them")
     return own or known
+
+
+def read_entry(file: str, row: dict[str, str], films: dict[str, Film], where: str) -> Entry:
+    """A row of ``frames.csv``, completed by its film's."""
+    film = films.get(row["film"], Film())
+    return Entry(
+        file,
+        row["film"],
+        year_of(row, film, where),
+        row.get("title") or film.title,
+        row.get("licence") or film.licence,
+        row.get("source") or film.source,
+    )
+
+
+def is_file(path: Path) -> bool:
+    """Whether it is one; no name that a disk does not allow is."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def check_file(folder: Path, file: str, where: str) -> None:
     """A listed file is there, and below the folder."""
     path = PurePosixPath(file)
     if not file or path.is_absolute() or ".." in path.parts:
-        raise StudyError(f"{where}: file {file!r} is not a path below {folder}; correct the row")
-    if not (folder / path).is_file():
-        raise StudyError(f"{where}: file {file!r} is not in {folder}; put it there or remove the row")
+        raise StudyError(f"{where}: file {shown(file)} is not a path below {folder}; correct the row")
+    if not is_file(folder / path):
+        raise StudyError(f"{where}: file {shown(file)} is not in {folder}; put it there or remove the row")
 
 
-def read_frames(folder: Path, films: dict[str, int | None]) -> list[Entry]:
+def read_frames(folder: Path, films: dict[str, Film]) -> list[Entry]:
     """The files that ``frames.csv`` lists."""
     path = folder / FRAMES_CSV
     entries: dict[str, Entry] = {}
-    for line, row in read_csv(path, {"file", "film"} if films else {"file", "film", "year"}):
-        where = f"{path} row {line}"
+    for number, row in read_csv(path, {"file", "film"} if films else {"file", "film", "year"}):
+        where = f"{path} row {number}"
         file = str(PurePosixPath(row["file"])) if row["file"] else ""
         check_file(folder, file, where)
         if file in entries:
-            raise StudyError(f"{where}: file {file!r} stands in an earlier row too; keep one")
-        entries[file] = Entry(file, row["film"], year_of(row, films, where))
+            raise StudyError(f"{where}: file {shown(file)} stands in an earlier row too; keep one")
+        entries[file] = read_entry(file, row, films, where)
     if not entries:
         raise StudyError(f"{path}: no rows; list your stills there (file, film, year), see README, Your own stills")
     return list(entries.values())
 
 
+# --- files ---
+
+
+def walk(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:
+    """The files below a folder, but for hidden ones; links to folders are followed, though not in a circle."""
+    try:
+        stat = folder.stat()
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise StudyError(f"{folder}: cannot be read ({error.strerror}); mend that or remove it") from None
+    here = (stat.st_dev, stat.st_ino)
+    for path in paths if here not in above else ():
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from walk(path, above | {here})
+        else:
+            yield path
+
+
 def pictures(folder: Path) -> list[str]:
     """The paths from ``folder`` of the files that look like pictures, sorted."""
-    found = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    return sorted(path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts))
+    return sorted(path.relative_to(folder).as_posix() for path in walk(folder) if path.suffix.lower() in SUFFIXES)
 
 
-def entry_by_folder(file: str, films: dict[str, int | None]) -> Entry:
+def printable(text: str) -> str:
+    """A path as a table can hold it: bytes that are not UTF-8 are written out."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def entry_by_folder(file: str, films: dict[str, Film]) -> Entry:
     """A file whose film is the subfolder that it lies in."""
-    film = PurePosixPath(file).parts[0]
-    return Entry(file, film, films.get(film)) if film != file else Entry(file, listed=False)
+    name = PurePosixPath(file).parts[0]
+    if name == file:
+        return Entry(file, listed=False)
+    film = films.get(name, Film())
+    return Entry(file, printable(name), film.year, film.title, film.licence, film.source)
 
 
 def read_listing(folder: Path) -> list[Entry]:
@@ -142,6 +266,13 @@ def read_listing(folder: Path) -> list[Entry]:
 
 
 def sign(folder: Path, entry: Entry) -> str:
-    """What changes when an entry or its file does."""
-    stat = (folder / entry.file).stat()
+    """What changes when an entry or its file does.
+
+    Raises:
+        StudyError: a file of the study that is none: a link to nothing, a pipe.
+    """
+    path = folder / entry.file
+    if entry.listed and not is_file(path):
+        raise StudyError(f"{printable(str(path))}: a link to nothing, or no regular file; fetch it or remove it")
+    stat = path.stat() if entry.listed else path.lstat()
     return repr((entry, stat.st_size, stat.st_mtime_ns))

@@ -1,15 +1,17 @@
 """The rules for one file, then the two that compare files."""
 
-from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
-from dreamshot.params import Ingest
+from dreamshot.errors import StudyError
+from dreamshot.params import Ingest, NearDuplicate
 from dreamshot.records import picture_hash
-from dreamshot.seeds import frame_id
+from dreamshot.work import file_hash
+from stages.alike import Look, Seen, Twin
 from stages.chunks import Done
 from stages.ingest.decode import (
     TooManyPixels,
@@ -19,18 +21,19 @@ from stages.ingest.decode import (
     dhash,
     load,
     orientation,
+    reason,
     to_rgb,
     upright,
     without_bars,
 )
-from stages.ingest.listing import Entry
+from stages.ingest.listing import Entry, printable
 
 Row = dict[str, Any]
 RULES = (
     "unlisted", "missing_film", "missing_year", "too_old", "too_many_pixels", "undecodable", "channels", "chroma",
     "min_side", "duplicate", "near_duplicate",
 )  # fmt: skip
-ASPECT_SHARE = 0.02  # a row of bars more or less
+CRASHED = "ended its process, or took too long"
 
 
 class Rejected(Exception):
@@ -47,28 +50,36 @@ def ledger_row(row: Row, rejected: Rejected) -> Row:
     return {key: row[key] for key in ("file", "frame", "film")} | told
 
 
-def check_entry(entry: Entry, params: Ingest) -> None:
-    """The rules that need no pixels."""
+def check_film(entry: Entry) -> None:
+    """The rules that do not need the file: without a film it has no id."""
     if not entry.listed:
         raise Rejected("unlisted")
     if not entry.film:
         raise Rejected("missing_film")
+
+
+def check_year(entry: Entry, params: Ingest) -> None:
+    """The rules on the year."""
     if entry.year is None:
         raise Rejected("missing_year", entry.film)
     if entry.year < params.min_year:
         raise Rejected("too_old", entry.year, params.min_year)
 
 
-def decoded(content: bytes, params: Ingest) -> tuple[Image.Image, Image.Image]:
+def decoded(file: BinaryIO, params: Ingest) -> tuple[Image.Image, Image.Image]:
     """(the file's own picture, the upright RGB one without bars)."""
     try:
-        own = load(content, params.max_pixels)
-        rgb = to_rgb(own)
+        own = load(file, params.max_pixels)
+        rgb = upright(to_rgb(own), orientation(own))
     except TooManyPixels as error:
         raise Rejected("too_many_pixels", error, params.max_pixels) from None
     except Undecodable as error:
         raise Rejected("undecodable", error) from None
-    return own, without_bars(upright(rgb, orientation(own)), params.bar_level)
+    except MemoryError:
+        raise
+    except Exception as error:  # pixels that decode, in a mode that does not convert
+        raise Rejected("undecodable", reason(error)) from None
+    return own, without_bars(rgb, params.bar_level)
 
 
 def check_picture(own: Image.Image, rgb: Image.Image, params: Ingest) -> None:
@@ -82,50 +93,84 @@ def check_picture(own: Image.Image, rgb: Image.Image, params: Ingest) -> None:
         raise Rejected("min_side", min(rgb.size), params.min_side)
 
 
+def first_row(entry: Entry) -> Row:
+    """What is known of a file that has not been read."""
+    return {"file": printable(entry.file), "frame": "", "film": entry.film}
+
+
+def kept_row(row: Row, entry: Entry, own: Image.Image, rgb: Image.Image) -> Row:
+    """A row of frames.parquet, with its pixels' hash."""
+    said = {"title": entry.title, "year": entry.year, "licence": entry.licence, "source": entry.source}
+    seen = {"width": rgb.width, "height": rgb.height, "mode": own.mode, "dhash": dhash(rgb)}
+    return row | said | seen | {"pixels": picture_hash(np.asarray(rgb))}
+
+
+def frame_of(film: str, path: Path) -> str:
+    """The frame's id, as ``frame_id`` gives it; the file is not held whole."""
+    return file_hash(path, "frame", film)[:16]
+
+
+def judge(row: Row, entry: Entry, path: Path, params: Ingest) -> Done:
+    """The row and the picture of a file that is kept."""
+    with path.open("rb") as file:
+        own, rgb = decoded(file, params)
+    check_picture(own, rgb, params)
+    return Done(kept_row(row, entry, own, rgb), row["frame"], np.asarray(rgb))
+
+
 def examine(entry: Entry, folder: Path, params: Ingest) -> Done:
-    """One file: a row of frames.parquet with its pixels' hash, or a row of the ledger."""
-    content = (folder / entry.file).read_bytes()
-    frame = frame_id(entry.film, content) if entry.film else ""
-    row: Row = {"file": entry.file, "frame": frame, "film": entry.film}
+    """One file: a row of frames.parquet with its pixels' hash, or a row of the ledger.
+
+    Raises:
+        StudyError: the disk does not give the file.
+    """
+    row, path = first_row(entry), folder / entry.file
     try:
-        check_entry(entry, params)
-        own, rgb = decoded(content, params)
-        check_picture(own, rgb, params)
+        check_film(entry)
+        row["frame"] = frame_of(entry.film, path)
+        check_year(entry, params)
+        return judge(row, entry, path, params)
     except Rejected as rejected:
         return Done(ledger_row(row, rejected))
-    pixels = np.asarray(rgb)
-    row |= {"year": entry.year, "width": rgb.width, "height": rgb.height, "mode": own.mode}
-    return Done(row | {"dhash": dhash(rgb), "pixels": picture_hash(pixels)}, frame, pixels)
+    except PermissionError as error:
+        return Done(ledger_row(row, Rejected("undecodable", error.strerror)))
+    except OSError as error:
+        told = error.strerror or error
+        raise StudyError(f"{path}: cannot be read ({told}); mend that or remove it, and run again") from None
 
 
-def distance(one: Row, other: Row) -> int:
-    """Bits in which two dHashes differ."""
-    return (int(one["dhash"], 16) ^ int(other["dhash"], 16)).bit_count()
+def crashed(entry: Entry) -> Row:
+    """The ledger's row of a file that a decoder did not come back from."""
+    return ledger_row(first_row(entry), Rejected("undecodable", CRASHED))
 
 
-def same_shape(one: Row, other: Row) -> bool:
-    """Whether two frames may be one still at two sizes: their aspects differ by no more than ASPECT_SHARE."""
-    return bool(abs(one["width"] * other["height"] / (one["height"] * other["width"]) - 1) <= ASPECT_SHARE)
+def near_duplicate(row: Row, other: Row, twin: Twin, limits: NearDuplicate) -> Row:
+    """The ledger's row of a frame that is like another."""
+    value = f"{other['file']} ({twin.bits} bits, likeness {twin.likeness:.3f})"
+    limit = f"{limits.dhash_distance} bits, likeness {limits.likeness}"
+    return ledger_row(row, Rejected("near_duplicate", value, limit))
 
 
-def nearest(row: Row, film: list[Row]) -> tuple[int, str]:
-    """(distance, file) of the kept frame of the film that is most alike; (65, "") where none has its shape."""
-    return min(((distance(row, kept), kept["file"]) for kept in film if same_shape(row, kept)), default=(65, ""))
+def without_duplicates(
+    rows: list[Row], limits: NearDuplicate, thumbnail: Callable[[str], np.ndarray]
+) -> tuple[list[Row], list[Row]]:
+    """(kept, ledger rows) of the rows that passed alone; of several that are alike the largest is kept.
 
-
-def without_duplicates(rows: list[Row], params: Ingest) -> tuple[list[Row], list[Row]]:
-    """(kept, ledger rows) of the rows that passed alone; of several that are alike the largest is kept."""
+    Args:
+        thumbnail: a frame's id to its thumbnail (see ``stages.alike``).
+    """
+    rows = sorted(rows, key=lambda row: (-row["width"] * row["height"], row["file"]))
+    looks = [Look(row["dhash"], row["width"], row["height"]) for row in rows]
+    seen = Seen(looks, limits, lambda number: thumbnail(rows[number]["frame"]))
     pixels: dict[str, str] = {}
-    films: dict[str, list[Row]] = defaultdict(list)
-    ledger = []
-    for row in sorted(rows, key=lambda row: (-row["width"] * row["height"], row["file"])):
-        twin = pixels.setdefault(row["pixels"], row["file"])
-        if twin != row["file"]:
-            ledger.append(ledger_row(row, Rejected("duplicate", twin)))
-            continue
-        away, alike = nearest(row, films[row["film"]])
-        if away <= params.dhash_distance:
-            ledger.append(ledger_row(row, Rejected("near_duplicate", f"{alike} ({away} bits)", params.dhash_distance)))
+    kept, ledger = [], []
+    for number, row in enumerate(rows):
+        if row["pixels"] in pixels:
+            ledger.append(ledger_row(row, Rejected("duplicate", pixels[row["pixels"]])))
+        elif twin := next(seen.alike(number), None):
+            ledger.append(near_duplicate(row, rows[twin.number], twin, limits))
         else:
-            films[row["film"]].append(row)
-    return [row for film in films.values() for row in film], ledger
+            seen.add(number)
+            pixels[row["pixels"]] = row["file"]
+            kept.append(row)
+    return kept, ledger

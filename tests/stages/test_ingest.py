@@ -1,7 +1,9 @@
 """What ingest keeps, what it rejects and why, and that a broken run loses nothing."""
 
+import io
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from PIL.Image import Transpose
 
 from dreamshot import paths
 from dreamshot.errors import StudyError
-from dreamshot.params import load_params
+from dreamshot.params import NearDuplicate
 from dreamshot.records import Pool
 from dreamshot.seeds import frame_id
 from stages import chunks
@@ -46,7 +48,7 @@ def ledger() -> dict[str, str]:
 
 
 def opened(path: Path) -> Image.Image:
-    return decode.load(path.read_bytes(), MAX_PIXELS)
+    return decode.load(io.BytesIO(path.read_bytes()), MAX_PIXELS)
 
 
 def read(path: Path) -> np.ndarray:
@@ -93,9 +95,9 @@ def test_each_rule_rejects_its_file_and_the_ledger_says_why() -> None:
     assert told["too_old.png"] == ["2012", "2013"]
     assert told["min_side.png"] == ["63", "64"]
     assert told["channels.png"] == ["1", "3"]
-    assert told["too_many_pixels.gif"] == [str(65535 * 1600), "100000000"]
+    assert told["too_many_pixels.gif"] == [str(65535 * 1600), "50000000"]
     assert told["duplicate.bmp"] == ["a.png", ""]
-    assert told["near_duplicate.jpg"][0].startswith("a.png (")
+    assert told["near_duplicate.jpg"] == ["a.png (0 bits, likeness 0.999)", "2 bits, likeness 0.98"]
     facts = json.loads((paths.INGEST / "run.json").read_text())
     assert facts["kept"] == 1
     assert sum(facts["rejected"].values()) == len(wanted) + 1
@@ -111,7 +113,7 @@ def test_a_file_goes_by_the_first_rule_that_it_fails() -> None:
 
 
 def test_rules_are_turned_off_by_their_parameters(study: Path) -> None:
-    write_params(study, ingest__min_chroma=0.0, ingest__min_channels=1, ingest__dhash_distance=-1)
+    write_params(study, ingest__min_chroma=0.0, ingest__min_channels=1, ingest__near_duplicate__dhash_distance=-1)
     save(STILLS / "grey.png", Image.fromarray(scene(1)).convert("L"))
     save(STILLS / "one.png", scene(2))
     save(STILLS / "one_again.jpg", scene(2), quality=80)
@@ -120,7 +122,7 @@ def test_rules_are_turned_off_by_their_parameters(study: Path) -> None:
     assert len(kept()) == 3
 
 
-def test_of_two_sizes_of_a_still_the_larger_is_kept_and_other_films_are_not_compared() -> None:
+def test_of_two_sizes_of_a_still_the_larger_is_kept_whatever_the_film() -> None:
     save(STILLS / "a_small.png", scene(1, width=120, height=80))
     save(STILLS / "b_large.png", Image.fromarray(scene(1)).resize((240, 160), Image.Resampling.BICUBIC))
     save(STILLS / "c_other_film.jpg", scene(1), quality=85)
@@ -128,19 +130,45 @@ def test_of_two_sizes_of_a_still_the_larger_is_kept_and_other_films_are_not_comp
     films = {"c_other_film.jpg": "g"}
     list_stills([(path.name, films.get(path.name, "f"), 2020) for path in sorted(STILLS.iterdir())])
     ingest.run()
-    assert ledger() == {"a_small.png": "near_duplicate"}
+    assert ledger() == {"a_small.png": "near_duplicate", "c_other_film.jpg": "near_duplicate"}
+    told = pd.read_parquet(paths.LEDGER).set_index("file")["value"]
+    assert told["c_other_film.jpg"].startswith("b_large.png (")
 
 
 @pytest.mark.parametrize(("limit", "near"), [(-1, []), (0, ["b"]), (2, ["b", "c"]), (3, ["b", "c", "d"])])
 def test_near_duplicates_are_within_the_limit_of_a_kept_frame(limit: int, near: list[str]) -> None:
     hashes = {"a": 0b0, "b": 0b0, "c": 0b11, "d": 0b111, "e": 0b11111111}
-    rows = [
-        {"file": file, "frame": file, "film": "f", "width": 3, "height": 2, "pixels": file, "dhash": f"{value:016x}"}
+    limits = NearDuplicate(dhash_distance=limit, likeness=0.98)
+    kept, ledger = rules.without_duplicates(passed(hashes)[::-1], limits, lambda frame: scene()[:16, :16])
+    assert [row["file"] for row in ledger] == near
+    assert sorted(row["file"] for row in kept + ledger) == list(hashes)
+
+
+def passed(hashes: dict[str, int]) -> list[rules.Row]:
+    """Rows of frames of one size, of two films, by file and dHash."""
+    return [
+        {
+            "file": file,
+            "frame": file,
+            "film": file < "c",
+            "width": 3,
+            "height": 2,
+            "pixels": file,
+            "dhash": f"{value:016x}",
+        }
         for file, value in hashes.items()
     ]
-    params = load_params().ingest.model_copy(update={"dhash_distance": limit})
-    ledger = rules.without_duplicates(rows[::-1], params)[1]
-    assert [row["file"] for row in ledger] == near
+
+
+def test_a_copy_of_a_near_duplicate_is_told_of_as_near_to_what_is_kept() -> None:
+    rows = passed({"a": 0, "b": 1, "c": 1})
+    rows[2]["pixels"] = "b"
+    limits = NearDuplicate(dhash_distance=2, likeness=0.98)
+    _, ledger = rules.without_duplicates(rows, limits, lambda frame: scene()[:16, :16])
+    assert [(row["file"], row["rule"], row["value"][:1]) for row in ledger] == [
+        ("b", "near_duplicate", "a"),
+        ("c", "near_duplicate", "a"),
+    ]
 
 
 def test_when_nothing_is_kept_the_error_counts_the_reasons_and_the_ledger_stays() -> None:
@@ -238,7 +266,7 @@ def test_pixels_of_unknown_range_are_undecodable() -> None:
 def test_a_file_cut_short_is_undecodable(suffix: str) -> None:
     whole = save(STILLS / f"a.{suffix}", scene()).read_bytes()
     with pytest.raises(decode.Undecodable):
-        decode.load(whole[: len(whole) * 2 // 3], MAX_PIXELS)
+        decode.load(io.BytesIO(whole[: len(whole) * 2 // 3]), MAX_PIXELS)
 
 
 def with_bars(top: int, bottom: int, left: int, right: int, level: int = 12) -> Image.Image:
@@ -373,7 +401,7 @@ def test_an_empty_folder_says_what_to_put_there() -> None:
 def test_a_table_in_another_encoding_is_named() -> None:
     STILLS.mkdir()
     (STILLS / "frames.csv").write_bytes("file,film,year\na.png,Amélie,2001\n".encode("latin-1"))
-    with pytest.raises(StudyError, match="not CSV in UTF-8"):
+    with pytest.raises(StudyError, match=r"frames.csv line 2: not UTF-8 \(byte 0xe9\); save it as CSV in UTF-8"):
         ingest.run()
 
 
@@ -390,27 +418,31 @@ def output() -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(paths.INGEST.rglob("*")) if path.is_file()}
 
 
-def test_a_broken_run_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+def interrupted(entry: Any, log: Path, **options: Any) -> chunks.Done:
+    """Examine a file, but break at the end of the second chunk; the log has a line for each file."""
+    with log.open("a") as file:
+        file.write(f"{entry.file}\n")
+    if len(log.read_text().split()) == 2 * chunks.CHUNK:
+        raise KeyboardInterrupt
+    return rules.examine(entry, **options)
+
+
+def test_a_broken_run_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     many_stills(3 * chunks.CHUNK)
     ingest.run()
     unbroken = output()
     shutil.rmtree(paths.INGEST)
     monkeypatch.setattr(chunks, "cores", lambda: 1)
-    seen: list[str] = []
+    log = tmp_path / "seen"
 
-    def breaks(entry: Any, **options: Any) -> chunks.Done:
-        seen.append(entry.file)
-        if len(seen) == 2 * chunks.CHUNK:
-            raise KeyboardInterrupt
-        return rules.examine(entry, **options)
-
-    monkeypatch.setattr(ingest, "examine", breaks)
+    monkeypatch.setattr(ingest, "examine", partial(interrupted, log=log))
     with pytest.raises(KeyboardInterrupt):
         ingest.run()
-    seen.clear()
-    seen += [""] * 1000
+    log.write_text("before\n" * 1000)
     ingest.run()
-    assert len(seen) - 1000 == 2 * chunks.CHUNK
+    again = log.read_text().split()[1000:]
+    assert set(again) >= {f"{index:02d}.png" for index in range(chunks.CHUNK, 2 * chunks.CHUNK)}
+    assert not set(again) & {f"{index:02d}.png" for index in range(chunks.CHUNK)}
     assert output() == unbroken
 
 
