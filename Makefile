@@ -1,6 +1,8 @@
-# make repro   the whole study: environment, `dvc repro`
-# make test    the tests
-# Both may be called again at any time; they do only what is left to do.
+# make repro      the whole study: environment, `dvc repro`
+# make test       the tests
+# make label      what labelling needs (ingest, crop), then the page to label crops in
+# make captions   what reviewing needs (up to the captions), then the page to review them in
+# All may be called again at any time; they do only what is left to do.
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -12,7 +14,7 @@ export DVC_NO_ANALYTICS := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: repro test lint types
+.PHONY: repro test label captions
 
 repro: $(LOCKED)
 	@echo "repro: dvc repro (profile: $$(sed -n 's/^profile: *//p' params.yaml))"
@@ -25,6 +27,14 @@ test: $(LOCKED)
 	@ruff format --check .
 	@mypy
 	@pytest
+
+label: $(LOCKED)
+	@dvc repro crop
+	@python -m survey_app.researcher label
+
+captions: $(LOCKED)
+	@dvc repro caption
+	@python -m survey_app.researcher captions
 
 $(LOCKED): requirements.lock
 	@echo "environment: installing requirements.lock into $(VENV)"

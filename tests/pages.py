@@ -26,19 +26,21 @@ from tests.tiny_study import caption_of, frame_rows, write_ingest, write_params
 REPO = Path(__file__).parent.parent
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-SIDE = 64
 PATIENCE = 60  # seconds
 
 
-def write_pages_study(train: int = 11, **changes: dict[str, Any]) -> pd.DataFrame:
-    """In the current directory: crops of ``3 * (train + 4)`` frames, captions of ``3 * train``; returns the frames."""
+def write_pages_study(train: int = 11, side: int = 64, **changes: dict[str, Any]) -> pd.DataFrame:
+    """In the current directory: crops of ``3 * (train + 4)`` frames, captions of ``3 * train``; returns the frames.
+
+    ``changes``: to groups of the parameters.
+    """
     write_params(**changes)
     folder = write_base(Path("tiny") / "base")
     write_model_record("base", {"source": str(folder), "revision": "", "sha256": folder_hash(folder)})
     rows = frame_rows(train=train)
     write_ingest(rows)
-    write_table(rows[["frame", "film"]].assign(x=4, y=0, side=SIDE), CROP_ROWS, by="frame")
-    pictures = ((frame, scene(place, SIDE, SIDE)) for place, frame in enumerate(rows["frame"]))
+    write_table(rows[["frame", "film"]].assign(x=4, y=0, side=side), CROP_ROWS, by="frame")
+    pictures = ((frame, scene(place, side, side)) for place, frame in enumerate(rows["frame"]))
     write_shards(pictures, CROPS / "shards")
     captions = [caption_of(frame) for frame in rows["frame"]]
     rows = rows.assign(raw=captions, reviewed="", editor="", captioner="tiny", caption=captions, flags="")
@@ -54,18 +56,18 @@ def free_port() -> int:
 
 
 class Server:
-    """``python -m survey_app.researcher`` in a folder, on loopback."""
+    """A server of Streamlit's in a folder, on loopback: Python with the given arguments, {port} filled in."""
 
-    def __init__(self, folder: Path, page: str) -> None:
-        self.folder, self.page, self.port = folder, page, free_port()
-        self.address = f"http://127.0.0.1:{self.port}"
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        port = free_port()
+        self.folder, self.address = folder, f"http://127.0.0.1:{port}"
+        self.command = [sys.executable, *(argument.format(port=port) for argument in arguments)]
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "survey_app.researcher", self.page, "--port", str(self.port)]
         environment = os.environ | {"PYTHONPATH": str(REPO)}
         with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.command, cwd=self.folder, env=environment, stdout=log, stderr=log)
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
@@ -83,8 +85,8 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path, page: str) -> Iterator[Server]:
-    server = Server(folder, page)
+def serving(folder: Path, *arguments: str) -> Iterator[Server]:
+    server = Server(folder, *arguments)
     server.start()
     try:
         yield server

@@ -114,7 +114,7 @@ BAD = {
     "neither file nor frame": ("shot_type\nclose\n", r"row 2: file '' is none that ingest has seen"),
     "a word that is none": ("file,shot_type\n1.png,wide\n", r"row 2: shot_type 'wide' is not one of close, medium"),
     "an undo in a table": ("file,shot_type\n1.png,undo\n", r"row 2: shot_type 'undo' is not one of"),
-    "a flag that is none": ("file,shot_type,medium_close_up\n1.png,close,1\n", r"row 2: medium_close_up '1' is neither"),
+    "a flag that is none": ("file,shot_type,medium_close_up\n1.png,close,1\n", r"medium_close_up '1' is neither"),
     "a flag on a long shot": ("file,shot_type,medium_close_up\n1.png,long,yes\n", r"row 2: medium_close_up yes, but"),
     "seconds that are none": ("file,shot_type,seconds\n1.png,close,fast\n", r"row 2: seconds 'fast' is not a number"),
     "negative seconds": ("file,shot_type,seconds\n1.png,close,-1\n", r"row 2: seconds '-1' is not a number"),

@@ -15,6 +15,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here"),
 ]
 DECISIONS = ["1", "2", "3", "f2", "x1", "3", "f1", "x4", "2", "1"]  # keys of one crop
+PAGES = ("-m", "survey_app.researcher", "--port={port}")
 SAID = {"1": "close", "2": "medium", "3": "long", "x": "reject"}
 
 
@@ -57,7 +58,7 @@ def undo(page: Any, frame: str) -> None:
 def test_thirty_crops_are_labelled_by_keyboard_and_the_log_holds_exactly_those_decisions(study: Path) -> None:
     said: dict[str, tuple[str, bool, str]] = {}
     rows = []
-    with serving(study, "label") as server, browsing() as page:
+    with serving(study, *PAGES) as server, browsing() as page:
         page.goto(server.address)
         page.get_by_label("Name").fill("anna")
         page.keyboard.press("Enter")
@@ -91,7 +92,7 @@ def test_thirty_crops_are_labelled_by_keyboard_and_the_log_holds_exactly_those_d
 
 def test_ten_captions_are_reviewed_by_keyboard(study: Path) -> None:
     expected: dict[str, tuple[str, str]] = {}
-    with serving(study, "captions") as server, browsing() as page:
+    with serving(study, *PAGES) as server, browsing() as page:
         page.goto(f"{server.address}/captions?who=ben")
         for count in range(10):
             frame, text = frame_on(page), page.input_value(".edit")
@@ -125,7 +126,7 @@ def test_ten_captions_are_reviewed_by_keyboard(study: Path) -> None:
 
 
 def test_a_second_person_sees_the_agreement(study: Path) -> None:
-    with serving(study, "label") as server, browsing() as page:
+    with serving(study, *PAGES) as server, browsing() as page:
         page.goto(f"{server.address}/agreement")
         page.get_by_text("Nobody has looked twice yet").wait_for()
         page.goto(f"{server.address}/?who=anna")
