@@ -3,9 +3,9 @@
     python -m demo.pool
 
 Writes ``data/raw/demo/``: the stills, one subfolder a film; ``frames.csv`` (file, film, year), ``films.csv`` (film,
-title, year) and ``truth.csv``, which no stage of the study reads: file, caption, shot_type, border, distance, the boxes
-of subject and head, the attributes and the planted defect. Boxes are "x0 y0 x1 y1" in pixels of the upright picture
-without bars.
+title, year, licence, source) and ``truth.csv``, which no stage of the study reads: file, caption, shot_type, border,
+distance, the boxes of subject and head, the attributes and the planted defect. Boxes are "x0 y0 x1 y1" in pixels of the
+upright picture without bars.
 
 The world does not hang on params.yaml: its seed is fixed, as the films of a collection are, so that the committed
 labels stay true whatever is tried with the parameters.
@@ -37,6 +37,7 @@ HEIGHT = 256  # pixels, without bars
 QUALITY = 92
 SCREENS = {1.33: 1.85, 1.85: 1.33, 2.39: 1.85}  # by a film's aspect, that of its stills with bars around the picture
 TINY = 64  # pixels of height
+RIGHTS = {"licence": "MIT", "source": "rendered by demo/pool.py"}  # the project's own
 # How many stills of recent films have each fault; those of old films stay whole and are too old.
 DEFECTS = {
     "grey": 13, "grey_in_rgb": 12, "cmyk": 8, "exif": 12, "tiny": 10, "truncated": 8, "duplicate": 15,
@@ -172,6 +173,11 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     write_atomic(path, text.getvalue().encode())
 
 
+def film_row(film: Film) -> dict[str, Any]:
+    """A row of films.csv."""
+    return {"film": film.id, "title": film.title, "year": film.year} | RIGHTS
+
+
 def write_pool(folder: Path, films: Sequence[Film], stills: Sequence[Still]) -> None:
     """Render the stills into an empty folder, with the three tables."""
     clean(folder)
@@ -185,7 +191,7 @@ def write_pool(folder: Path, films: Sequence[Film], stills: Sequence[Still]) -> 
             rows.append(row)
     listed = [{"file": still.file, "film": still.film.id, "year": still.film.year} for still in stills]
     write_csv(folder / "frames.csv", listed)
-    write_csv(folder / "films.csv", [{"film": film.id, "title": film.title, "year": film.year} for film in films])
+    write_csv(folder / "films.csv", [film_row(film) for film in films])
     write_csv(folder / "truth.csv", rows)
 
 

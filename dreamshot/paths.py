@@ -34,6 +34,7 @@ METRICS = REPORTS / "metrics"
 PLOTS = REPORTS / "plots"
 PICTURE_HASHES = REPORTS / "pictures.csv"
 REPORT_HTML = REPORTS / "report.html"
+CARD = REPORTS / "dataset"
 
 WORK = Path(".work")
 RUN = "run.json"

@@ -30,12 +30,12 @@ RULES = {
     "missing_year": "the table does not say the film’s year",
     "too_old": "the film is older than the study takes",
     "too_many_pixels": "larger than is safe to decode",
-    "undecodable": "the file is damaged",
+    "undecodable": "the file cannot be read to its end",
     "channels": "fewer colour channels than the paper’s rule asks for",
     "chroma": "grey content",
     "min_side": "too small once upright and without its bars",
     "duplicate": "the same pixels as another file",
-    "near_duplicate": "nearly the same picture as another of its film",
+    "near_duplicate": "nearly the same picture as another",
 }
 
 Sources = dict[str, Callable[[], Image.Image]]
