@@ -9,7 +9,8 @@ none, or not known); ``captioner``, the model as source@revision; ``caption``, t
 ``flags``, joined by commas.
 
 Training uses the reviewed caption where there is one. Test captions stay the captioner's, as in the paper: a reviewed
-one is recorded and not used, and a test frame of which the captioner says nothing must be labelled reject. Reviewed
+one is recorded and not used. A frame of which the captioner says nothing is flagged here and refused by train or
+generate: a person must write a caption for it, or, for a test frame, label it reject. Reviewed
 captions of frames that are not in use wait for the day they are. Killed and started again, it redoes at most a batch.
 """
 
@@ -154,19 +155,6 @@ def with_captions(rows: pd.DataFrame, raw: Mapping[str, str], reviewed: Mapping[
     return rows
 
 
-def check_words(rows: pd.DataFrame, path: str) -> None:
-    """Every row has a caption, or a StudyError names the first without; ``path`` is the reviewed captions'."""
-    silent = rows[rows["caption"] == ""]
-    if len(silent):
-        split, frame = silent["split"].iloc[0], silent["frame"].iloc[0]
-        more = f" (and {len(silent) - 1} more)" if len(silent) > 1 else ""
-        remedy = {
-            "train": f"write one in {path}, or label the frame reject",
-            "test": "label the frame reject: test captions are the captioner's own",
-        }[split]
-        raise StudyError(f"caption: the captioner has no word for {split} frame {frame!r}{more}; {remedy}")
-
-
 def flagged(rows: pd.DataFrame, count_tokens: Callable[[str], int], template: str) -> list[str]:
     """The flags of each row's caption, joined by commas."""
     return [
@@ -198,7 +186,6 @@ def run(arguments: Sequence[str] = ()) -> None:
     reproducible(threads())
     raw = raw_captions(loader(params, frames, pool), frames, pool, params.caption, work)
     rows = with_captions(rows, raw, reviewed).assign(captioner=captioner_name())
-    check_words(rows, params.captions)
     rows = rows.assign(flags=flagged(rows, count_tokens, params.generate.prompt))[COLUMNS]
     folder = clean(CAPTIONED)
     write_table(rows, CAPTION_ROWS, by="frame")

@@ -42,10 +42,25 @@ def prompt(template: str, shot_type: ShotType, caption: str) -> str:
     return template.replace("[shot_type]", f"{shot_type}_shot").replace("[caption]", caption)
 
 
+REMEDIES = {
+    "train": "write one (`make captions`), or label the frame reject",
+    "test": "label the frame reject: test captions are the captioner's own",
+}
+
+
 def caption_rows(split: str) -> pd.DataFrame:
-    """The captions of one split, in the order of the frames' ids."""
+    """The captions of one split, in the order of the frames' ids.
+
+    Raises:
+        StudyError: one is empty.
+    """
     rows = read_table(CAPTION_ROWS)
-    return rows[rows["split"] == split].sort_values("frame").reset_index(drop=True)
+    rows = rows[rows["split"] == split].sort_values("frame").reset_index(drop=True)
+    silent = rows.loc[rows["caption"] == "", "frame"]
+    if len(silent):
+        more = f" (and {len(silent) - 1} more)" if len(silent) > 1 else ""
+        raise StudyError(f"{CAPTION_ROWS}: {split} frame {silent.iloc[0]!r}{more} has no caption; {REMEDIES[split]}")
+    return rows
 
 
 def encode_prompts(pipeline: Pipeline, prompts: Iterable[str]) -> "dict[str, torch.Tensor]":

@@ -16,6 +16,7 @@ from dreamshot.params import Profile, load_params
 from dreamshot.paths import CAPTION_ROWS, CAPTIONED, CROPS, SELECT_ROWS, WORK
 from dreamshot.records import Pool, read_table
 from stages import caption
+from stages.diffusion import caption_rows
 from tests.tiny_models import captioner
 from tests.tiny_study import SPARE, write_study
 
@@ -206,11 +207,18 @@ def test_first_scores_are_those_of_the_first_word(study: Profile) -> None:
     assert torch.isfinite(scores).all()
 
 
-@pytest.mark.parametrize(("split", "remedy"), [("train", "write one in c.csv, or"), ("test", "label the frame reject")])
-def test_a_frame_without_a_word_is_named_with_the_remedy(split: str, remedy: str) -> None:
-    rows = pd.DataFrame({"frame": ["f1", "f2"], "film": "a", "shot_type": "close", "split": split})
-    with pytest.raises(StudyError, match=f"no word for {split} frame 'f2'; .*{remedy}"):
-        caption.check_words(caption.with_captions(rows, {"f1": "a dog", "f2": ""}, {}), "c.csv")
+@pytest.mark.parametrize(("split", "remedy"), [("train", "write one"), ("test", "label the frame reject")])
+def test_a_frame_without_a_word_is_flagged_and_then_refused_with_the_remedy(
+    study: Profile, monkeypatch: pytest.MonkeyPatch, split: str, remedy: str
+) -> None:
+    describe = caption.describe
+    monkeypatch.setattr(caption, "describe", lambda *arguments: ["" for _ in describe(*arguments)])
+    caption.run()
+    rows = read_table(CAPTION_ROWS)
+    assert set(rows["flags"]) == {"empty"}
+    first = rows.loc[rows["split"] == split, "frame"].min()
+    with pytest.raises(StudyError, match=rf"{split} frame '{first}' \(and \d+ more\) has no caption; .*{remedy}"):
+        caption_rows(split)
 
 
 def test_a_person_may_find_the_word_for_a_training_frame_only() -> None:
