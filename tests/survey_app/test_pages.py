@@ -107,6 +107,12 @@ def test_ten_captions_are_reviewed_by_keyboard(study: Path) -> None:
         page.keyboard.press("Alt+z")  # the last one was wrong
         last = list(expected)[-1]
         page.wait_for_selector(f'.crop[data-frame="{last}"]')
+        page.fill(".edit", "an unsaved text")
+        page.keyboard.press("Alt+ArrowRight")
+        page.get_by_text("Your text is not saved").wait_for()
+        assert frame_on(page) == last
+        page.keyboard.press("Escape")
+        assert page.input_value(".edit") == page.inner_text(".raw")
         page.fill(".edit", "a close-up of a man a man")
         page.get_by_text("repeats itself").wait_for()
         page.keyboard.press("Control+Enter")

@@ -49,7 +49,16 @@ export default function ({ data, parentElement }) {
     draw();
   }
 
-  const move = (step) => go(next(at + step, step));
+  // What is typed and not saved keeps the page where it is.
+  const settled = (act) => () => {
+    const open = at >= 0 && edit.value !== row().caption;
+    if (!open) return act();
+    find(".last").textContent = "Your text is not saved: Ctrl ⏎ saves it, Esc gives it up.";
+    edit.focus();
+  };
+  const giveUp = () => { edit.value = row().caption; said = ""; draw(); };
+  const back = settled(() => go(next(at - 1, -1)));
+  const ahead = settled(() => go(next(at + 1, 1)));
   const save = () => at >= 0 && careful(async () => {
     const before = row();
     take((await send("save", { frame: before.frame, caption: edit.value })).rows);
@@ -57,19 +66,19 @@ export default function ({ data, parentElement }) {
     const unseen = next(at + 1, 1, (row) => !row.reviewed && SHOWS[show](row));
     go(unseen >= 0 ? unseen : next(at + 1, 1));
   });
-  const undo = () => careful(async () => {
+  const undo = settled(() => careful(async () => {
     const changed = (await send("undo")).rows;
     take(changed);
     said = changed.length ? `Taken back: ${changed.length === 1 ? "one caption" : `${changed.length} captions`}.` : "Nothing to take back.";
     go(changed.length ? rows.findIndex((row) => row.frame === changed[0].frame) : at);
-  });
-  const replace = () => careful(async () => {
+  }));
+  const replace = settled(() => careful(async () => {
     const changed = (await send("replace", { find: find(".find").value, by: find(".by").value })).rows;
     take(changed);
     said = `Replaced in ${changed.length} ${changed.length === 1 ? "caption" : "captions"}.`;
     go(at);
     count();
-  });
+  }));
 
   function count() {
     const wanted = find(".find").value;
@@ -98,7 +107,7 @@ export default function ({ data, parentElement }) {
     find(".place").textContent = `${done} of ${rows.length} reviewed`;
     find(".progress i").style.width = `${rows.length ? (100 * done) / rows.length : 0}%`;
     find(".shows").replaceChildren(...Object.keys(SHOWS).map((name) => {
-      const choice = button("", name, String(rows.filter(SHOWS[name]).length), () => { show = name; go(next(Math.max(at, 0), 1)); });
+      const choice = button("", name, String(rows.filter(SHOWS[name]).length), settled(() => { show = name; go(next(Math.max(at, 0), 1)); }));
       choice.setAttribute("aria-pressed", name === show);
       return choice;
     }));
@@ -112,8 +121,8 @@ export default function ({ data, parentElement }) {
     } else edit.value = "";
     find(".moves").replaceChildren(
       button("Ctrl ⏎", "Save, next", "", save),
-      button("Alt ←", "Back", "", () => move(-1)),
-      button("Alt →", "Next", "", () => move(1)),
+      button("Alt ←", "Back", "", back),
+      button("Alt →", "Next", "", ahead),
       button("Alt Z", "Undo", "", undo),
     );
     find(".last").textContent = said;
@@ -130,8 +139,9 @@ export default function ({ data, parentElement }) {
     go(unseen >= 0 ? unseen : next(0, 1));
   });
   return listen((event) => {
-    const keys = { ArrowLeft: () => move(-1), ArrowRight: () => move(1), z: undo };
+    const keys = { ArrowLeft: back, ArrowRight: ahead, z: undo };
     if ((event.ctrlKey || event.metaKey) && event.key === "Enter") save();
+    else if (event.key === "Escape" && at >= 0) giveUp();
     else if (event.altKey && keys[event.key] && rows.length) keys[event.key]();
     else return;
     event.preventDefault();
