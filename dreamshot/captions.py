@@ -166,8 +166,8 @@ def repeats(text: str) -> bool:
     )
 
 
-def filled(template: str, shot_type: str, caption: str) -> str:
-    """The prompt that a caption becomes, as the stages write it."""
+def prompt(template: str, shot_type: ShotType, caption: str) -> str:
+    """The template with its fields filled: [shot_type] by "close_shot", "medium_shot" or "long_shot"."""
     return template.replace("[shot_type]", f"{shot_type}_shot").replace("[caption]", caption)
 
 
@@ -184,7 +184,7 @@ def flags(caption: str, shot_type: ShotType, count_tokens: Callable[[str], int],
     if not caption.strip():
         return ("empty",)
     found = {
-        "too_long": count_tokens(filled(template, shot_type, caption)) > CLIP_TOKENS,
+        "too_long": count_tokens(prompt(template, shot_type, caption)) > CLIP_TOKENS,
         "repeats": repeats(caption),
         "shot_scale": any(shot_type not in SCALES[name] for name in scales_named(caption)),
     }

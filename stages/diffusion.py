@@ -8,7 +8,7 @@ import pandas as pd
 
 from dreamshot.errors import StudyError
 from dreamshot.models import torch_dtype
-from dreamshot.params import Dtype, ShotType
+from dreamshot.params import Dtype
 from dreamshot.paths import CAPTION_ROWS
 from dreamshot.records import read_table
 
@@ -35,11 +35,6 @@ def reproducible(count: int) -> None:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
-
-
-def prompt(template: str, shot_type: ShotType, caption: str) -> str:
-    """The template with its fields filled: [shot_type] by "close_shot", "medium_shot" or "long_shot"."""
-    return template.replace("[shot_type]", f"{shot_type}_shot").replace("[caption]", caption)
 
 
 REMEDIES = {

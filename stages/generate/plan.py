@@ -6,10 +6,10 @@ from typing import Literal
 
 import pandas as pd
 
+from dreamshot.captions import prompt
 from dreamshot.errors import StudyError
 from dreamshot.params import SHOT_TYPES, PairSet, Profile, SetName, ShotType
 from dreamshot.seeds import digest, pair_id, picture_id, seed
-from stages.diffusion import prompt
 
 ArmName = Literal["baseline", "ours", "other"]
 

@@ -35,11 +35,11 @@ def reasons(rejected: pd.DataFrame) -> dict[str, int]:
 
 
 def second_looks(labels: pd.DataFrame, confidence: float) -> Agreement | None:
-    """How the first two people who decided on the same crops agree, None where nobody has looked twice."""
-    rows = looked_twice(labels)
-    if rows.empty:
+    """How the first two people who looked at the same crops agree, None where nobody has looked twice."""
+    both = looked_twice(labels)
+    if both.empty:
         return None
-    return agreement(rows["shot_type_first"], rows["shot_type_second"], rows["film"], DECISIONS, confidence)
+    return agreement(both["shot_type_first"], both["shot_type_second"], both["film"], DECISIONS, confidence)
 
 
 def second_look_facts(found: Agreement) -> dict[str, Any]:

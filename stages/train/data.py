@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dreamshot.captions import prompt
 from dreamshot.errors import StudyError
 from dreamshot.params import ShotType
 from dreamshot.paths import CAPTION_ROWS
 from dreamshot.records import Pool, picture_hash
 from dreamshot.seeds import digest
 from dreamshot.work import write_atomic
-from stages.diffusion import Pipeline, caption_rows, encode_prompts, prompt
+from stages.diffusion import Pipeline, caption_rows, encode_prompts
 
 if TYPE_CHECKING:
     import torch

@@ -17,9 +17,9 @@ from typing import Any
 from dreamshot.captions import (
     CLIP_TOKENS,
     Reviewed,
-    filled,
     flags,
     one_line,
+    prompt,
     read_reviewed,
     token_counter,
     write_reviewed,
@@ -97,7 +97,7 @@ class CaptionDesk:
         shot_type = self.frames[frame].shot_type
         return {
             "flags": list(flags(caption, shot_type, self._count, self._template)),
-            "tokens": self._count(filled(self._template, shot_type, caption)),
+            "tokens": self._count(prompt(self._template, shot_type, caption)),
         }
 
     def shown(self, frame: str, row: Reviewed | None) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def test_the_committed_labels_are_those_of_the_crops(sample: Path) -> None:
     with chdir(sample):
         crop.run()
         squares = labels.read_squares()
-    committed = {row["file"]: row["shot_type"] for row in read_csv(REPO / labels.LABELS)}
+    committed = {row["file"]: (row["shot_type"], row["reason"]) for row in read_csv(REPO / labels.LABELS)}
     truth = {row["file"]: row for row in read_csv(sample / "stills/truth.csv")}
     assert len(squares) >= 30
     for file, x, side in zip(squares["file"], squares["x"], squares["side"], strict=True):
@@ -139,7 +139,7 @@ def test_the_share_of_a_head_that_a_crop_keeps(left: float, kept: float) -> None
     assert labels.head_kept((40, 10, 60, 40), left, 120) == kept
 
 
-@pytest.mark.parametrize(("left", "wanted"), [(0, "close"), (50, "reject")])
-def test_a_crop_that_cuts_the_head_is_rejected(left: float, wanted: str) -> None:
+@pytest.mark.parametrize(("left", "wanted"), [(0, ("close", "")), (50, ("reject", "subject cut"))])
+def test_a_crop_that_cuts_the_head_is_rejected(left: float, wanted: tuple[str, str]) -> None:
     truth = {"caption": "a man", "distance": "0.25", "head": "40 10 60 40", "border": "False", "shot_type": "close"}
     assert labels.label(truth, left, 120) == wanted

@@ -8,7 +8,6 @@ from dreamshot import captions
 from dreamshot.captions import Reviewed, edit_distance, flags, read_reviewed, repeats, write_reviewed
 from dreamshot.errors import StudyError
 from dreamshot.params import ShotType, Weights, load_params
-from stages.diffusion import prompt
 from tests.tiny_models import clip_tokenizer
 
 ONE, TWO = "00" * 8, "ff" * 8
@@ -161,9 +160,10 @@ def test_flags_come_in_one_order() -> None:
     assert flags(caption, "close", words, TEMPLATE) == ("too_long", "repeats", "shot_scale")
 
 
-def test_the_prompt_is_the_one_that_is_trained_on() -> None:
-    for template in (TEMPLATE, load_params().generate.prompt_ablation):
-        assert captions.filled(template, "medium", "a dog") == prompt(template, "medium", "a dog")
+def test_a_prompt_has_its_fields_filled() -> None:
+    template = "a high-quality [shot_type] picture of [caption]"
+    assert captions.prompt(template, "medium", "a dog") == "a high-quality medium_shot picture of a dog"
+    assert captions.prompt("a picture of [caption]", "medium", "a dog") == "a picture of a dog"
 
 
 def test_tokens_are_the_base_models_own_without_beginning_and_end(tmp_path: Path) -> None:
