@@ -8,7 +8,7 @@ captioner had said when it was reviewed), ``editor`` and ``time`` (ISO 8601, UTC
 import csv
 import io
 import re
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,11 @@ from typing import Any
 from dreamshot.errors import StudyError
 from dreamshot.models import named, source_folder
 from dreamshot.params import ShotType, Weights
+from dreamshot.tables import read_csv, shown
 from dreamshot.work import write_atomic
 
 CLIP_TOKENS = 75  # what the text encoder reads of a prompt; its 77 places hold a beginning and an end too
 FLAGS = ("empty", "too_long", "repeats", "shot_scale")
-NEEDED = ("frame", "caption")
 
 
 @dataclass(frozen=True)
@@ -45,37 +45,6 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def check_columns(path: Path, columns: Sequence[str]) -> None:
-    """The columns that are needed are there, once, and no others than a review writes: it would lose them."""
-    allowed = ", ".join(COLUMNS)
-    for column in NEEDED:
-        if column not in columns:
-            raise StudyError(f"{path}: no column {column!r}; it needs frame and caption")
-    for place, column in enumerate(columns):
-        if column not in COLUMNS or column in columns[:place]:
-            raise StudyError(f"{path}: column {column!r} is not one of {allowed}, each once; remove it")
-
-
-def read_rows(path: Path) -> list[Reviewed]:
-    """The table's rows as they stand; the first is row 2, after the header."""
-    rows = []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            columns = next(reader, [])
-            check_columns(path, columns)
-            for number, values in enumerate((values for values in reader if values), 2):
-                if len(values) != len(columns):
-                    raise StudyError(
-                        f"{path}: row {number}: {len(values)} values for {len(columns)} columns; put a caption with a "
-                        f"comma in quotes"
-                    )
-                rows.append(Reviewed(**{name: one_line(value) for name, value in zip(columns, values, strict=True)}))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise StudyError(f"{path}: not a CSV table in UTF-8 ({one_line(str(error))}); save it as such") from None
-    return rows
-
-
 def read_reviewed(path: Path, known: Container[str]) -> dict[str, Reviewed]:
     """The reviewed captions by frame, those with an empty caption among them; none where there is no file.
 
@@ -83,16 +52,19 @@ def read_reviewed(path: Path, known: Container[str]) -> dict[str, Reviewed]:
         known: the ids of all frames that a caption may be about, in use or not.
 
     Raises:
-        StudyError: not such a table, or a row with an unknown or repeated frame.
+        StudyError: not such a table, a column that a review would lose, or a row with an unknown or repeated frame.
     """
     found: dict[str, Reviewed] = {}
-    for number, row in enumerate(read_rows(path) if path.is_file() else (), 2):
-        where = f"{path}: row {number}: frame {row.frame!r}"
-        if row.frame not in known:
+    for number, row in read_csv(path, {"frame", "caption"}) if path.is_file() else ():
+        odd = next((name for name in row if name not in COLUMNS), None)
+        if odd is not None:
+            raise StudyError(f"{path}: column {shown(odd)} is not one of {', '.join(COLUMNS)}; remove it")
+        where = f"{path} row {number}: frame {shown(row['frame'])}"
+        if row["frame"] not in known:
             raise StudyError(f"{where} is none that ingest has seen; correct or remove the row")
-        if row.frame in found:
+        if row["frame"] in found:
             raise StudyError(f"{where} has a caption already; keep one")
-        found[row.frame] = row
+        found[row["frame"]] = Reviewed(**{name: one_line(value) for name, value in row.items()})
     return found
 
 

@@ -136,10 +136,7 @@ def check_words(row: dict[str, str], where: str, log: bool) -> None:
 def read_rows(path: Path, seen: Seen) -> Iterator[tuple[int, Label]]:
     """(line number, label or undo) of one table. A log's rows of frames that are gone are left out."""
     log = is_log(path)
-    rows = list(read_csv(path, {"shot_type"}))
-    if log and whole_lines(path) < path.stat().st_size:
-        rows = rows[:-1]
-    for line, row in rows:
+    for line, row in read_csv(path, {"shot_type"}, log):
         where = f"{path} row {line}"
         if not row["shot_type"] or (log and row.get("frame") not in seen.films):
             continue

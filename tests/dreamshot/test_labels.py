@@ -2,6 +2,7 @@
 
 import errno
 import os
+import random
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +138,44 @@ def test_a_name_that_no_file_should_have_is_refused(folder: Path, who: str) -> N
     with pytest.raises(StudyError, match="small letters"):
         append(folder, said("f1", "close", who))
     assert not list(folder.glob("*"))
+
+
+def mangled(rng: random.Random, text: str) -> bytes:
+    """The table with a few bytes lost, doubled, moved or replaced."""
+    data = bytearray(text.encode())
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(len(data))
+        match rng.randrange(5):
+            case 0:
+                del data[at : at + rng.randint(1, 9)]
+            case 1:
+                data[at:at] = data[at : at + rng.randint(1, 30)]
+            case 2:
+                data[at] = rng.randrange(256)
+            case 3:
+                data[at:at] = rng.choice([b'"', b",", b"\n", b"\r", b"\0", b";", b"\xef\xbb\xbf", b"undo", b"1e999"])
+            case _:
+                data = data[: max(1, at)]
+    return bytes(data or b"x")
+
+
+@pytest.mark.parametrize("name", ["mine.csv", "log-anna.csv"])
+def test_a_mangled_table_gives_labels_or_one_clear_line(folder: Path, name: str) -> None:
+    rows = [
+        "time,who,frame,file,shot_type,medium_close_up,reason,seconds,crop",
+        "2026-01-01T00:00:00Z,anna,f1,1.png,close,yes,,1.5,0 0 64",
+        '2026-01-01T00:00:01Z,anna,f2,2.png,reject,,"nobody, there",2.5,0 0 64',
+        "2026-01-01T00:00:02Z,anna,f3,3.png,long,,,0.5,0 0 64",
+        "2026-01-01T00:00:03Z,anna,f3,3.png,long,,,0.5,0 0 64",
+    ]
+    rng, lines = random.Random(0), list[str]()
+    for _ in range(300):
+        table(folder, name, "").write_bytes(mangled(rng, "\n".join(rows) + "\n"))
+        try:
+            labels = read_labels(folder, SEEN)
+        except StudyError as error:
+            lines.append(str(error))
+        else:
+            assert {label.frame for label in labels} <= SEEN.films.keys()
+    assert len(lines) > 100
+    assert all(name in line and len(line.splitlines()) == 1 and line.isprintable() for line in lines)

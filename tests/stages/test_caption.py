@@ -168,7 +168,7 @@ def test_the_caption_in_use_is_flagged_in_the_prompt_that_it_makes(study: Profil
         ("frame,caption\nffff,a dog\n", "row 2: frame 'ffff' is none that ingest has seen"),
         ("frame,caption\n{0},a dog\n{0},a cat\n", "row 3: frame '{0}' has a caption already"),
         ("picture,caption\n{0},a dog\n", "no column 'frame'"),
-        ("frame,caption\n{0},a dog,a cat,a cow\n", "row 2: 4 values for 2 columns"),
+        ("frame,caption\n{0},a dog,a cat,a cow\n", "row 2: 4 cells for 2 columns"),
     ],
 )
 def test_bad_reviewed_captions_are_named_and_the_old_output_stays(study: Profile, content: str, message: str) -> None:
