@@ -187,12 +187,11 @@ def follow(parent: int) -> None:
     end_after(lambda: os.getppid() != parent)
 
 
-def settle(folder: Path) -> None:
-    """What a process does first that was not forked from its parent; ``folder`` is where that works."""
+def settle() -> None:
+    """What a process does first that was not forked from its parent."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     end_after(lambda: not parent.is_alive())
-    os.chdir(folder)
 
 
 @contextmanager
@@ -221,10 +220,9 @@ def fresh(workers: int) -> Iterator[Executor]:
     """So many processes, one too, that share nothing with this one: a fork hangs where a library had threads."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    here = Path.cwd()
     with chdir(ROOT):  # from where the server finds this module
         forkserver.ensure_running()
-    with closing(ProcessPoolExecutor(workers, context, settle, (here,))) as pool:
+    with closing(ProcessPoolExecutor(workers, context, settle)) as pool:
         yield pool
 
 
