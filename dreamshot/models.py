@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dreamshot.errors import StudyError
-from dreamshot.params import ClipWeights, Dtype, Weights
+from dreamshot.params import ClipWeights, Dtype, Profile, Weights
 from dreamshot.paths import MODELS
 from dreamshot.provenance import write_json
 from dreamshot.work import folder_hash
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from diffusers import StableDiffusionPipeline
 
-MODEL_NAMES = ("base", "captioner", "clip", "dino")
+MODEL_NAMES = ("base", "captioner", "clip", "dino")  # what every study needs
 HUB_FILES = ["*.json", "*.txt", "*.safetensors", "*.model"]
 
 
@@ -77,6 +77,11 @@ def fetch(key: str, weights: Weights) -> dict[str, str]:
             open_clip_folder(weights) if isinstance(weights, ClipWeights) else hub_folder(weights)
         )
         return {"source": weights.source, "revision": weights.revision, "sha256": folder_hash(folder)}
+
+
+def needed(params: Profile) -> tuple[str, ...]:
+    """The models that a study with these parameters uses."""
+    return (*MODEL_NAMES, "detector") if params.crop.method == "detector" else MODEL_NAMES
 
 
 def open_clip_folder(weights: ClipWeights) -> Path:
@@ -163,6 +168,43 @@ def load_dino(weights: Weights) -> Any:
             f"local-dir:{source_folder(weights).resolve()}", pretrained=True, num_classes=0, global_pool="token"
         )
     return model.eval().requires_grad_(False).to(device())
+
+
+def detector_config(weights: Weights) -> Any:
+    """The configuration of an object-detection model of transformers; ``id2label`` names its classes.
+
+    Raises:
+        StudyError: cannot be loaded, or is another kind of model.
+    """
+    from transformers import AutoConfig
+
+    with named("detector", weights):
+        config = AutoConfig.from_pretrained(source_folder(weights), local_files_only=True)
+    if not any(name.endswith("ForObjectDetection") for name in config.architectures or []):
+        raise StudyError(
+            f"models.detector.source = {weights.source!r}: config.json says {config.architectures}, which finds no "
+            f"objects; take a model that ends in ForObjectDetection"
+        )
+    return config
+
+
+def load_detector(weights: Weights) -> tuple[Any, Any]:
+    """An object-detection model of transformers: (processor, model in eval mode on the CPU).
+
+    It looks at one frame at a time in many processes, each of which has its own.
+    """
+    from transformers import AutoImageProcessor, AutoModelForObjectDetection
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    config = detector_config(weights)
+    with named("detector", weights):
+        folder = source_folder(weights)
+        processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+        model = AutoModelForObjectDetection.from_pretrained(
+            folder, config=config, dtype=torch_dtype("float32"), use_safetensors=True, local_files_only=True
+        )
+    return processor, model.eval().requires_grad_(False)
 
 
 def model_hash(key: str) -> str:

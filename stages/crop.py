@@ -5,6 +5,9 @@
 Reads ``data/ingest/``, writes ``data/crops/``: ``crops.parquet`` (frame, film, x, y, side: the square in the frame's
 pixels), the squares in ``shards/`` and ``run.json``. The square is always the largest one, as wide as the frame's
 shorter side: a crop chooses where to look and never how near, so the shot scale stays what it was.
+
+``crop.method`` places it: libvips' ``attention`` or ``entropy``, the ``centre``, or what a ``detector`` finds of
+``crop.keep``; where that finds nothing, attention.
 """
 
 import os
@@ -18,13 +21,15 @@ import pandas as pd
 from PIL import Image
 
 from dreamshot.errors import StudyError, main
-from dreamshot.params import Crop, load_params
-from dreamshot.paths import CROP_ROWS, CROPS, FRAMES, INGEST
+from dreamshot.models import detector_config, model_record
+from dreamshot.params import Crop, Weights, load_params
+from dreamshot.paths import CROP_ROWS, CROPS, FRAMES, INGEST, MODELS
 from dreamshot.provenance import write_run
 from dreamshot.records import Pool, copy_shards, read_table, write_table
 from dreamshot.seeds import digest
 from dreamshot.work import clean, code_hash, file_hash, work_folder
 from stages.chunks import Done, run_chunks
+from stages.detect import detector, find, known, place
 
 SHARDS = INGEST / "shards"
 
@@ -47,6 +52,17 @@ def square(pixels: np.ndarray, method: str) -> tuple[int, int, int]:
     return -out.xoffset, -out.yoffset, side
 
 
+def placed(pixels: np.ndarray, params: Crop, weights: Weights) -> tuple[int, int, int, bool]:
+    """(x, y, side) by ``crop.method``, and whether attention had to serve where a detector found nothing."""
+    if params.method != "detector":
+        return *square(pixels, params.method), False
+    found = find(pixels, *detector(weights), params)
+    if not found:
+        return *square(pixels, "attention"), True
+    height, width = pixels.shape[:2]
+    return *place(found, width, height), min(width, height), False
+
+
 def shrink(pixels: np.ndarray, size: int) -> np.ndarray:
     """(size, size, 3) from a square at least as large, by Pillow's integer Lanczos: the same on every machine."""
     return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.LANCZOS))
@@ -58,11 +74,11 @@ def open_pool(shards: Path) -> Pool:
     return Pool(shards)
 
 
-def cut(frame: Frame, shards: Path, params: Crop) -> Done:
+def cut(frame: Frame, shards: Path, params: Crop, weights: Weights) -> Done:
     """One frame's row and its square."""
     pixels = open_pool(shards).pixels(frame.id)
-    x, y, side = square(pixels, params.method)
-    row = {"frame": frame.id, "film": frame.film, "x": x, "y": y, "side": side}
+    x, y, side, blind = placed(pixels, params, weights)
+    row = {"frame": frame.id, "film": frame.film, "x": x, "y": y, "side": side, "blind": blind}
     return Done(row, frame.id, shrink(pixels[y : y + side, x : x + side], params.size))
 
 
@@ -77,21 +93,45 @@ def check_sizes(rows: pd.DataFrame, size: int) -> None:
         )
 
 
+def models_of(params: Crop, weights: Weights) -> dict[str, str]:
+    """The hash of the detector, if one is to place the squares.
+
+    Raises:
+        StudyError: it was not fetched, is none, or knows nothing of ``crop.keep``.
+    """
+    if params.method != "detector":
+        return {}
+    record = model_record("detector")
+    if (record["source"], record["revision"]) != (weights.source, weights.revision):
+        raise StudyError(
+            f"{MODELS}/detector.json: fetched was {record['source'] or 'none'!r}, not {weights.source!r}; "
+            f"run `dvc repro fetch`"
+        )
+    known(params.keep, detector_config(weights).id2label)
+    return {"detector": record["sha256"]}
+
+
 def run() -> None:
-    params = load_params().crop
+    profile = load_params()
+    params, weights = profile.crop, profile.models.detector
     rows = read_table(FRAMES)
     check_sizes(rows, params.size)
+    models = models_of(params, weights)
     frames = [Frame(*map(str, row)) for row in zip(rows["frame"], rows["film"], strict=True)]
-    key = digest(file_hash(FRAMES), *(file_hash(path) for path in sorted(SHARDS.glob("*.tar"))))
-    work = work_folder("crop", code_hash("stages/crop.py", "stages/chunks.py"), params.model_dump_json(), key)
+    key = digest(file_hash(FRAMES), *(file_hash(path) for path in sorted(SHARDS.glob("*.tar"))), *models.values())
+    code = code_hash("stages/crop.py", "stages/detect.py", "stages/chunks.py")
+    work = work_folder("crop", code, params.model_dump_json(), key)
     open_pool.cache_clear()
-    crops = run_chunks("crop", "frame", partial(cut, shards=SHARDS, params=params), frames, work)
+    done = run_chunks("crop", "frame", partial(cut, shards=SHARDS, params=params, weights=weights), frames, work)
+    crops = pd.DataFrame(done)
+    blind = int(crops.pop("blind").sum())
     clean(CROPS)
-    write_table(pd.DataFrame(crops), CROP_ROWS, by="frame")
+    write_table(crops, CROP_ROWS, by="frame")
     copy_shards(Pool(work), sorted(frame.id for frame in frames), CROPS / "shards")
-    write_run(CROPS, params, frames=len(frames))
+    write_run(CROPS, params, models, frames=len(frames), blind=blind)
     shutil.rmtree(work)
-    print(f"crop: {len(frames)} squares of {params.size} x {params.size} by {params.method}")
+    note = f", {blind} of them by attention: nothing was found" if blind else ""
+    print(f"crop: {len(frames)} squares of {params.size} x {params.size} by {params.method}{note}")
 
 
 if __name__ == "__main__":

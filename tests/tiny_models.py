@@ -1,8 +1,8 @@
 """Tiny random models of the real classes, in real folders: what a stage's test loads in place of the study's weights.
 
 They draw noise and write nonsense; what the tests check with them (bits, shapes, resume, files) does not depend on
-what a model has learned. ``write_base`` and ``write_captioner`` are cheap (below half a second each) and
-deterministic: the same arguments, the same bytes.
+what a model has learned. ``write_base``, ``write_captioner`` and ``write_detector`` are cheap (below half a
+second each) and deterministic: the same arguments, the same bytes.
 """
 
 from collections.abc import Iterable
@@ -153,6 +153,35 @@ def captioner(queries: int = 2, seed: int = 0) -> tuple[Any, Any]:
 def write_captioner(folder: Path, **settings: Any) -> Path:
     """Save ``captioner(**settings)`` in ``folder`` and return the folder."""
     processor, model = captioner(**settings)
+    processor.save_pretrained(folder)
+    model.save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def detector(classes: Iterable[str] = ("Person", "Head"), seed: int = 0) -> tuple[Any, Any]:
+    """(``YolosImageProcessor``, ``YolosForObjectDetection``), whose four boxes hang on the picture."""
+    import torch
+    from transformers import YolosConfig, YolosForObjectDetection, YolosImageProcessor
+
+    names = dict(enumerate(classes))
+    config = YolosConfig(
+        hidden_size=PICTURE_SIZE, intermediate_size=PICTURE_SIZE, num_hidden_layers=1, num_attention_heads=2,
+        image_size=[PICTURE_SIZE, PICTURE_SIZE], patch_size=8, num_detection_tokens=4,
+        use_mid_position_embeddings=False,
+        id2label=names, label2id={name: number for number, name in names.items()},
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = YolosForObjectDetection(config)
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.data.normal_(std=0.5)
+    return YolosImageProcessor(size={"height": PICTURE_SIZE, "width": PICTURE_SIZE}), model.eval()
+
+
+def write_detector(folder: Path, **settings: Any) -> Path:
+    """Save ``detector(**settings)`` in ``folder`` and return the folder."""
+    processor, model = detector(**settings)
     processor.save_pretrained(folder)
     model.save_pretrained(folder, safe_serialization=True)
     return folder

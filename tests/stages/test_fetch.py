@@ -38,7 +38,37 @@ def test_local_models_are_recorded_with_their_hash(fetch):
     assert run(local).returncode == 0
     record = json.loads((records / "base.json").read_text())
     assert len(record["sha256"]) == 64
-    assert sorted(path.stem for path in records.iterdir()) == ["base", "captioner", "clip", "dino"]
+    assert sorted(path.stem for path in records.iterdir()) == ["base", "captioner", "clip", "detector", "dino"]
+
+
+def test_a_detector_that_no_crop_wants_is_neither_looked_for_nor_named(fetch):
+    run, records = fetch
+
+    def elsewhere(study):
+        local(study)
+        study["profiles"]["demo"]["crop"]["method"] = "attention"
+        study["profiles"]["demo"]["models"]["detector"]["source"] = "no/such/folder/here"
+
+    done = run(elsewhere)
+    assert done.returncode == 0
+    assert "fetch: no detector (crop.method is attention)" in done.stdout.splitlines()
+    assert json.loads((records / "detector.json").read_text()) == {"source": "", "revision": "", "sha256": ""}
+
+
+def test_a_detector_that_the_crop_wants_is_hashed_or_missed_by_name(fetch):
+    run, records = fetch
+
+    def wanted(study, source=str(ROOT / "metrics")):
+        local(study)
+        study["profiles"]["demo"]["crop"]["method"] = "detector"
+        study["profiles"]["demo"]["models"]["detector"]["source"] = source
+
+    assert run(wanted).returncode == 0
+    assert len(json.loads((records / "detector.json").read_text())["sha256"]) == 64
+    done = run(lambda study: wanted(study, "no/such/folder/here"))
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stderr.startswith("error: models.detector.source = 'no/such/folder/here': cannot be loaded")
 
 
 def test_a_hub_out_of_reach_is_one_line_that_names_the_model_and_the_remedy(fetch):
