@@ -13,6 +13,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from demo.data import Frames
+    from demo.wide import Wide
 
 SEED = 2024
 MODELS = Path("demo/models")
@@ -249,8 +250,66 @@ def draw(pipeline: Any, captions: Sequence[str]) -> np.ndarray:
     return np.asarray((found.images * 255).round().astype(np.uint8))
 
 
+def overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Intersection over union of each box with each other one: (n, 4) and (m, 4) corners -> (n, m)."""
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    common = (high - low).clip(0).prod(-1)
+    areas, other_areas = ((corners[:, 2:] - corners[:, :2]).prod(-1) for corners in (boxes, others))
+    return np.asarray(common / (areas[:, None] + other_areas - common))
+
+
+def hits(found: np.ndarray, true: np.ndarray) -> tuple[int, int]:
+    """How many true boxes were found, with an overlap above a half, and how many found boxes are none of them.
+
+    Args:
+        found, true: (n, 4) and (m, 4) corners. Each true box is found once, by the box that overlaps it most; another
+            one upon it is a false alarm.
+    """
+    free = overlaps(found, true)
+    right = 0
+    while free.size and free.max() > 0.5:
+        row, column = np.unravel_index(free.argmax(), free.shape)
+        free[row], free[:, column] = 0, 0
+        right += 1
+    return right, len(found) - right
+
+
+def detector_shares(folder: Path, frames: "Wide", rows: np.ndarray) -> dict[str, float]:
+    """By class, the share of true boxes that are found and, as "<class> false", false alarms a frame."""
+    from demo.wide import CLASSES, HEIGHT, WIDTH
+    from dreamshot.models import load_detector
+    from dreamshot.params import Crop, Weights
+    from stages.detect import find
+
+    processor, model = load_detector(Weights(source=str(folder), revision=""))
+    params = Crop(method="detector", size=128, keep=list(CLASSES), threshold=0.5)
+    seen = [find(frames.pixels[row], processor, model, params) for row in rows]
+    shares: dict[str, float] = {}
+    for number, name in enumerate(CLASSES):
+        boxes = frames.boxes[rows, :, number] * np.array((WIDTH, HEIGHT, WIDTH, HEIGHT))
+        true = [people[np.isfinite(people[:, 0])] for people in boxes]
+        found = [np.array([thing.box for thing in things if thing.name == name]).reshape(-1, 4) for things in seen]
+        right, wrong = np.sum([hits(*pair) for pair in zip(found, true, strict=True)], axis=0)
+        shares |= {name: float(right / sum(map(len, true))), f"{name} false": float(wrong / len(rows))}
+    return shares
+
+
+def detector_rows(bank: "Frames", unseen: "Frames", folder: Path = MODELS / "detector") -> list[Row]:
+    """The boxes found in whole stills of the unseen films, squashed to the detector's size."""
+    from demo.wide import load_wide
+
+    frames = load_wide("valid")
+    shares = detector_shares(folder, frames, np.arange(len(frames.pixels)))
+    return [
+        ("detector", "heads found (overlap above a half)", f"{shares['head']:.1%}"),
+        ("detector", "people found (overlap above a half)", f"{shares['person']:.1%}"),
+        ("detector", "heads where there are none, in 100 frames", f"{100 * shares['head false']:.1f}"),
+    ]
+
+
 MEASURES: tuple[Callable[["Frames", "Frames"], list[Row]], ...] = (
-    autoencoder_rows, base_rows, clip_rows, dino_rows, captioner_rows,
+    autoencoder_rows, base_rows, clip_rows, dino_rows, captioner_rows, detector_rows,
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ Imports point one way: colour, pen, then scenery, the places, props, head, figur
 """
 
 from demo.draw.colour import GARMENT_INKS, HAIR_INKS, Tone, graded
-from demo.draw.frame import Drawn, draw
+from demo.draw.frame import Drawn, draw, people_boxes
 from demo.draw.places import PLACE_PAINTERS
 from demo.draw.props import PROPS_BEFORE, PROPS_BEHIND
 
@@ -26,4 +26,5 @@ __all__ = [
     "Tone",
     "draw",
     "graded",
+    "people_boxes",
 ]

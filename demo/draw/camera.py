@@ -67,9 +67,9 @@ def window_left(shot: Shot, height: int, aspect: float) -> int:
     return round((shot.window * reach - aspect / 2) * height)
 
 
-def boxes(shot: Shot, stage: Staging, left: int, height: int) -> tuple[Box, Box]:
-    """The boxes of the first person and of their head, in pixels of the frame."""
-    person = shot.people[0]
+def boxes(shot: Shot, stage: Staging, left: int, height: int, number: int = 0) -> tuple[Box, Box]:
+    """The boxes of the first person (0), or of the second standing at ``stage`` (1), and of their head, in pixels."""
+    person = shot.people[number]
     x0, y0, x1, y1 = head_outline(person)
     half = 0.15 * person.build
 

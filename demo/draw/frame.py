@@ -124,3 +124,11 @@ def draw(shot: Shot, height: int, aspect: float | None = None) -> Drawn:
     _paint_people(canvas, shot, left, height, stage)
     subject, head = boxes(shot, stage, left, height)
     return Drawn(np.ascontiguousarray(pixels[..., :3]), subject, head)
+
+
+def people_boxes(shot: Shot, height: int, aspect: float | None = None) -> list[tuple[Box, Box]]:
+    """The boxes of everybody in the frame that ``draw`` would draw, and of their heads: ``Drawn``'s for the first."""
+    left = window_left(shot, height, shot.film.aspect if aspect is None else aspect)
+    stage = staging(shot)
+    stages = [stage, *(second_staging(shot, stage) for _ in shot.people[1:])]
+    return [boxes(shot, place, left, height, number) for number, place in enumerate(stages)]
