@@ -6,8 +6,6 @@ from functools import lru_cache
 from PIL import Image, ImageCms
 from PIL.ImageCms import Flags, ImageCmsProfile, ImageCmsTransform, Intent
 
-MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # by a profile's colour space; of others no file has pixels
-
 
 def srgb() -> ImageCmsProfile:
     return ImageCmsProfile(ImageCms.createProfile("sRGB"))
@@ -26,19 +24,18 @@ def transform(icc: bytes, mode: str) -> ImageCmsTransform | None:
     """
     try:
         profile = ImageCmsProfile(io.BytesIO(icc))
-        if is_srgb(profile) or MODES.get(profile.profile.xcolor_space.strip()) != mode:
+        if is_srgb(profile):
             return None
         intent, flags = Intent.RELATIVE_COLORIMETRIC, Flags.BLACKPOINTCOMPENSATION
         return ImageCms.buildTransform(profile, srgb(), mode, "RGB", intent, flags)
-    except Exception:  # whatever a broken profile makes lcms stumble over
+    except Exception:  # lcms refuses what does not fit, and stumbles over what is broken
         return None
 
 
-def to_srgb(picture: Image.Image, icc: bytes | None) -> Image.Image:
+def to_srgb(picture: Image.Image, icc: object) -> Image.Image:
     """An L, RGB or CMYK picture in RGB: through its profile, or by Pillow's plain conversion where none serves."""
-    found = transform(icc, picture.mode) if icc else None
-    converted = found.apply(picture) if found else picture.convert("RGB")
-    return converted
+    found = transform(icc, picture.mode) if isinstance(icc, bytes) else None
+    return found.apply(picture) if found else picture.convert("RGB")
 
 
 def lab_to_srgb(picture: Image.Image) -> Image.Image:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 from functools import partial
 from pathlib import Path
@@ -15,12 +16,13 @@ from PIL.Image import Transpose
 
 from dreamshot import paths
 from dreamshot.errors import StudyError
-from dreamshot.params import NearDuplicate
+from dreamshot.params import NearDuplicate, load_params
 from dreamshot.records import Pool
 from dreamshot.seeds import frame_id
 from stages import chunks
 from stages.ingest import __main__ as ingest
 from stages.ingest import decode, rules
+from stages.ingest.listing import Entry
 from tests.stills import FRAMES, run_module, save, scene, write_csv, write_params
 
 STILLS = Path(FRAMES)
@@ -374,6 +376,161 @@ def test_a_bad_listing_is_named_with_its_row(case: str) -> None:
     list_stills(rows, header)
     with pytest.raises(StudyError, match=message):
         ingest.run()
+
+
+def test_rows_are_counted_as_a_spreadsheet_does() -> None:
+    save(STILLS / "a.png", scene())
+    table = 'file,film,year,note\n\na.png,f,2020,"two\nlines"\n,,,\nb.png,f,2020,\n'
+    (STILLS / "frames.csv").write_text(table)
+    with pytest.raises(StudyError, match=r"frames.csv row 5: file 'b.png' is not in"):
+        ingest.run()
+
+
+def bad_texts() -> dict[str, tuple[bytes, str]]:
+    """Name: (frames.csv, what the error says)."""
+    head = b"file,film,year\n"
+    return {
+        "too few cells": (head + b"a.png,f\n", r"row 2: 2 cells for 3 columns; quote a value that holds a comma"),
+        "too many cells": (head + b"a.png,f,2020\na.png,me, myself,2020\n", r"row 3: 4 cells for 3 columns"),
+        "a NUL byte": (head + b"a.png,f\0,2020\n", r"row 2: column 'film' holds a NUL byte; remove it"),
+        "a quote left open": (
+            head + b'a.png,f,2020\n"b.png,f,2020\nc.png,f,2020\n',
+            r"row 3: not CSV \(unexpected end",
+        ),
+        "a quote within": (head + b'a.png,"f"f,2020\n', r"row 2: not CSV \(',' expected after"),
+        "an endless value": (head + b"a.png," + b"f" * 200_000 + b",2020\n", r"row 2: not CSV \(field larger than"),
+        "a long name": (head + b"x" * 5_000 + b".png,f,2020\n", r"row 2: file 'xxxxx[x]+...' is not in stills; put it"),
+        "a year of many digits": (head + b"a.png,f," + b"2" * 5_000 + b"\n", r"row 2: year '2+...' is not a year from"),
+        "a year of other digits": (head + "a.png,f,२०२०\n".encode(), r"row 2: year '२०२०' is not a year from"),
+        "a column twice": (b"file,film,year,film\na.png,f,2020,g\n", r"row 1: column 'film' stands twice; rename one"),
+        "lines in a name": (head + b'"a\nb.png",f,2020\n', r"row 2: file 'a\\nb.png' is not in stills"),
+        "lines in the header": (b'"a\nb",film,year\n', r"no column 'file' \(found: a\\nb, film, year\)"),
+        "UTF-16": ("file,film,year\na.png,f,2020\n".encode("utf-16"), r"frames.csv line 1: not UTF-8 \(byte 0xff\)"),
+        "nothing": (b"", r"no column 'file' \(found: none\); name it in the first line"),
+    }
+
+
+@pytest.mark.parametrize("case", bad_texts())
+def test_a_malformed_table_is_one_line_with_its_row(case: str) -> None:
+    content, message = bad_texts()[case]
+    save(STILLS / "a.png", scene())
+    (STILLS / "frames.csv").write_bytes(content)
+    with pytest.raises(StudyError, match=message) as error:
+        ingest.run()
+    assert len(str(error.value)) < 300
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_tables_of_any_system_are_read(end: str) -> None:
+    save(STILLS / "a.png", scene())
+    lines = ["\ufeff file , film,year", ' a.png,"The ""f"", again",2020', ",,", ""]
+    (STILLS / "frames.csv").write_bytes(end.join(lines).encode())
+    ingest.run()
+    assert kept()[["file", "film", "year"]].to_numpy().tolist() == [["a.png", 'The "f", again', 2020]]
+
+
+def test_licence_source_and_title_go_with_the_frame_its_own_before_its_film_s() -> None:
+    for index, name in enumerate("abc"):
+        save(STILLS / f"{name}.png", scene(index))
+    rows = [("a.png", "f", "own", ""), ("b.png", "f", "", "page 2"), ("c.png", "g", "", "")]
+    list_stills(rows, header="file film licence source")
+    films = [("f", "F!", 2020, "film's", "page 1"), ("g", "", 2020, "", "")]
+    write_csv(STILLS / "films.csv", "film title year licence source", films)
+    ingest.run()
+    told = kept().set_index("file")[["title", "licence", "source"]].T.to_dict("list")
+    assert told == {"a.png": ["F!", "own", "page 1"], "b.png": ["F!", "film's", "page 2"], "c.png": ["", "", ""]}
+
+
+def test_a_subfolder_a_film_has_its_film_s_licence() -> None:
+    save(STILLS / "f" / "a.png", scene())
+    write_csv(STILLS / "films.csv", "film year licence", [("f", 2020, "CC BY 4.0")])
+    ingest.run()
+    assert kept()[["title", "licence", "source"]].to_numpy().tolist() == [["", "CC BY 4.0", ""]]
+
+
+def test_a_film_without_a_name_or_with_two_licences_is_an_error() -> None:
+    save(STILLS / "f" / "a.png", scene())
+    write_csv(STILLS / "films.csv", "film year", [("f", 2020), ("", 2021)])
+    with pytest.raises(StudyError, match=r"films.csv row 3: film is empty; name it or remove the row"):
+        ingest.run()
+    write_csv(STILLS / "films.csv", "film year licence", [("f", 2020, "mine"), ("f", 2020, "yours")])
+    with pytest.raises(StudyError, match=r"films.csv row 3: film 'f' has another title, licence or source above"):
+        ingest.run()
+
+
+def test_folders_that_are_links_are_followed_but_not_in_a_circle(tmp_path: Path) -> None:
+    save(tmp_path / "elsewhere" / "a.png", scene(1))
+    save(STILLS / "g" / "b.png", scene(2))
+    (STILLS / "f").symlink_to(tmp_path / "elsewhere")
+    (STILLS / "g" / "again").symlink_to(STILLS.absolute())
+    write_csv(STILLS / "films.csv", "film year", [("f", 2020), ("g", 2020)])
+    ingest.run()
+    assert list(kept()["file"].sort_values()) == ["f/a.png", "g/b.png"]
+
+
+def test_a_link_to_nothing_is_named_before_any_work() -> None:
+    save(STILLS / "f" / "a.png", scene())
+    (STILLS / "f" / "b.png").symlink_to("nowhere.png")
+    write_csv(STILLS / "films.csv", "film year", [("f", 2020)])
+    with pytest.raises(StudyError, match=r"stills/f/b.png: a link to nothing, or no regular file; fetch it or remove"):
+        ingest.run()
+    assert not Path(".work").exists()
+
+
+def test_what_only_looks_like_a_picture_and_is_not_listed_does_not_matter() -> None:
+    save(STILLS / "a.png", scene())
+    list_stills([("a.png", "f", 2020)])
+    (STILLS / "folder.png").mkdir()
+    (STILLS / "link.png").symlink_to("nowhere.png")
+    os.mkfifo(STILLS / "pipe.png")
+    ingest.run()
+    assert ledger() == {"link.png": "unlisted", "pipe.png": "unlisted"}
+
+
+def test_names_that_are_not_utf8_are_written_out() -> None:
+    save(STILLS / "f" / "a.png", scene())
+    (STILLS / "f" / "a.png").rename(STILLS / "f" / os.fsdecode(b"caf\xe9.png"))
+    save(STILLS / "old" / "b.png", scene()).parent.rename(STILLS / os.fsdecode(b"\xe9t\xe9"))
+    write_csv(STILLS / "films.csv", "film year", [("f", 2020)])
+    ingest.run()
+    assert list(kept()["file"]) == ["f/caf\\udce9.png"]
+    assert ledger() == {"\\udce9t\\udce9/b.png": "missing_year"}
+
+
+def test_a_file_that_may_not_be_read_is_in_the_ledger_and_one_that_the_disk_does_not_give_stops(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entry = Entry("a.png", "f", 2020)
+    params = load_params().ingest
+    STILLS.mkdir()
+    with pytest.raises(StudyError, match=r"stills/a.png: cannot be read \(No such file or directory\); mend that or"):
+        rules.examine(entry, folder=STILLS, params=params)
+    monkeypatch.setattr(rules, "frame_of", forbid)
+    row = rules.examine(entry, folder=STILLS, params=params).row
+    assert (row["rule"], row["value"]) == ("undecodable", "Permission denied")
+
+
+def forbid(film: str, path: Path) -> str:
+    raise PermissionError(13, "Permission denied", str(path))
+
+
+def test_a_file_that_ends_its_process_is_undecodable(monkeypatch: pytest.MonkeyPatch) -> None:
+    many_stills(3)
+    monkeypatch.setattr(ingest, "examine", deadly)
+    ingest.run()
+    assert len(kept()) == 2
+    row = pd.read_parquet(paths.LEDGER).iloc[0]
+    assert row.to_dict() == {
+        "file": "01.png", "frame": "", "film": "film 1", "rule": "undecodable",
+        "value": "ended its process, or took too long", "limit": "",
+    }  # fmt: skip
+
+
+def deadly(entry: Entry, **options: Any) -> chunks.Done:
+    if entry.file == "01.png":
+        os._exit(1)
+    return rules.examine(entry, **options)
 
 
 def test_two_tables_that_disagree_on_a_year_are_an_error() -> None:

@@ -24,7 +24,7 @@ def xyz(*values: float) -> bytes:
 
 
 def curve(gamma: float) -> bytes:
-    return b"curv\0\0\0\0" + struct.pack(">IH2x", 1, round(gamma * 256))
+    return b"curv\0\0\0\0" + struct.pack(">IHH", 1, round(gamma * 256), 0)
 
 
 def text(value: str) -> bytes:
@@ -66,7 +66,8 @@ def ink_profile() -> bytes:
     ramp = bytes(range(256))
     head = b"mft1\0\0\0\0" + bytes((4, 3, 2, 0)) + fixed(1, 0, 0, 0, 1, 0, 0, 0, 1)
     table = head + 4 * ramp + b"".join(corner(inks) for inks in range(16)) + 3 * ramp
-    return profile(b"CMYK", b"Lab ", b"prtr", {f"A2B{intent}".encode(): table for intent in range(3)})
+    tables = {f"A2B{intent}".encode(): table for intent in range(3)}
+    return profile(b"CMYK", b"Lab ", b"prtr", tables | {b"wtpt": xyz(0.8, 0.8, 0.5)})  # on yellowish paper
 
 
 def encoded(linear: np.ndarray) -> np.ndarray:
@@ -96,6 +97,14 @@ def test_a_matrix_profile_says_which_colour_each_band_is(tmp_path: Path, suffix:
 def test_a_gamma_is_undone(tmp_path: Path) -> None:
     ramp = np.dstack([np.tile(np.arange(256, dtype=np.uint8), (4, 1))] * 3)
     found = read(save(tmp_path / "a.png", ramp, icc_profile=matrix_profile(gamma=1.0)))
+    assert np.abs(found - encoded(ramp / 255.0)).max() <= 2
+
+
+def test_the_darkest_colour_that_a_profile_knows_is_black(tmp_path: Path) -> None:
+    hazy = b"curv\0\0\0\0" + struct.pack(">IHH", 2, 6554, 65535)  # linear, from a tenth of white
+    ramp = np.dstack([np.tile(np.arange(256, dtype=np.uint8), (4, 1))] * 3)
+    icc = matrix_profile(gamma=1.0).replace(curve(1.0), hazy)
+    found = read(save(tmp_path / "a.png", ramp, icc_profile=icc))
     assert np.abs(found - encoded(ramp / 255.0)).max() <= 2
 
 
