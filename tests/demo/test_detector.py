@@ -64,6 +64,15 @@ def test_the_second_person_is_where_the_box_says() -> None:
     assert left < middle < right
 
 
+def test_each_head_has_its_own_hair() -> None:
+    shot = sample_shot(make_films(UNSEEN, 1)[0], couple(), UNSEEN)
+    first, second = (replace(person, who="woman", hair_style="bob") for person in shot.people)
+    plain = people_boxes(replace(shot, people=(first, second)), 128)
+    curly = people_boxes(replace(shot, people=(first, replace(second, hair_style="curly"))), 128)
+    assert curly[0] == plain[0]
+    assert curly[1][1][2] > plain[1][1][2]
+
+
 def test_a_box_is_cut_at_the_frame_s_edge_and_left_out_where_little_of_it_is_seen() -> None:
     assert wide.seen((50, -20, 150, 80), 200, 100) == pytest.approx((0.25, 0, 0.75, 0.8))
     assert np.isnan(wide.seen((-80, 0, 20, 50), 200, 100)).all()
@@ -143,6 +152,7 @@ def test_a_true_box_is_found_once_and_by_the_best() -> None:
     true = np.array([[0, 0, 10, 10], [20, 0, 30, 10]], float)
     found = np.array([[0, 0, 10, 9], [0, 0, 10, 10], [22, 0, 30, 10], [50, 0, 60, 10]], float)
     assert measure.hits(found, true) == (2, 2)
+    assert measure.hits(found[1:2], np.array([[0, 0, 10, 10], [1, 0, 11, 10]], float)) == (1, 0)
     assert measure.hits(found[:0], true) == (0, 0)
     assert measure.hits(found, true[:0]) == (0, 4)
 
