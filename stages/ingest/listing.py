@@ -67,7 +67,8 @@ def read_films(path: Path) -> dict[str, Film]:
         film = Film(read_year(row["year"], where), *(row.get(key, "") for key in ("title", "licence", "source")))
         known = films.setdefault(name, film)
         if known.year != film.year:
-            raise StudyError(f"{where}: film {shown(name)} has the year {known.year} in another row; keep one")
+            said = f"the year {known.year}" if known.year else "no year"
+            raise StudyError(f"{where}: film {shown(name)} has {said} in another row; keep one")
         if known != film:
             raise StudyError(f"{where}: film {shown(name)} has another title, licence or source above; keep one row")
     return films
