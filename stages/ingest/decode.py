@@ -18,7 +18,10 @@ An embedded ICC profile is applied (see ``profiles``). One that is sRGB, is brok
 than the file's changes nothing; nor do other hints at colour, such as PNG's gAMA and cHRM.
 """
 
+import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import BinaryIO
 
@@ -76,6 +79,19 @@ def known_formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Nothing on the process's stderr: libtiff complains there, past Python."""
+    terminal, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
+        os.close(nothing)
+
+
 def load(file: BinaryIO, max_pixels: int) -> Image.Image:
     """The file's first picture, decoded to the end; its EXIF may be read from the file later.
 
@@ -85,15 +101,13 @@ def load(file: BinaryIO, max_pixels: int) -> Image.Image:
     """
     Image.MAX_IMAGE_PIXELS = None  # asked here, with the study's own limit
     try:
-        with warnings.catch_warnings():
+        with hushed(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on odd metadata; the pixels either load or they do not
             picture = Image.open(file, formats=known_formats())
             if picture.width * picture.height > max_pixels:
                 raise TooManyPixels(picture.width * picture.height)
-            if not (picture.width and picture.height):
-                raise Undecodable(f"{picture.width} x {picture.height} pixels")
             picture.load()
-    except (TooManyPixels, Undecodable, MemoryError):
+    except (TooManyPixels, MemoryError):
         raise
     except Exception as error:  # decoders raise whatever a broken file makes them stumble over
         raise Undecodable(reason(error)) from None

@@ -515,6 +515,13 @@ def forbid(film: str, path: Path) -> str:
     raise PermissionError(13, "Permission denied", str(path))
 
 
+def test_pixels_that_do_not_convert_are_undecodable(monkeypatch: pytest.MonkeyPatch) -> None:
+    save(STILLS / "a.png", scene())
+    monkeypatch.setattr(rules, "to_rgb", lambda picture: picture.convert("nothing"))
+    row = rules.examine(Entry("a.png", "f", 2020), folder=STILLS, params=load_params().ingest).row
+    assert (row["rule"], row["value"]) == ("undecodable", "conversion from RGB to nothing not supported")
+
+
 def test_a_file_that_ends_its_process_is_undecodable(monkeypatch: pytest.MonkeyPatch) -> None:
     many_stills(3)
     monkeypatch.setattr(ingest, "examine", deadly)
