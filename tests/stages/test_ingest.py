@@ -519,7 +519,7 @@ def test_pixels_that_do_not_convert_are_undecodable(monkeypatch: pytest.MonkeyPa
     save(STILLS / "a.png", scene())
     monkeypatch.setattr(rules, "to_rgb", lambda picture: picture.convert("nothing"))
     row = rules.examine(Entry("a.png", "f", 2020), folder=STILLS, params=load_params().ingest).row
-    assert (row["rule"], row["value"]) == ("undecodable", "conversion from RGB to nothing not supported")
+    assert (row["rule"], row["value"]) == ("undecodable", "image has wrong mode")
 
 
 def test_a_file_that_ends_its_process_is_undecodable(monkeypatch: pytest.MonkeyPatch) -> None:
