@@ -14,8 +14,8 @@ How each kind of file becomes RGB, and how many bands it counts for the paper's 
 | F and others | - | undecodable: the range is not known |
 | animated | as its first frame | the first frame |
 
-An embedded ICC profile is applied (see ``profiles``). One that is sRGB, is broken, or is for another kind of colours
-than the file's changes nothing; nor do other hints at colour, such as PNG's gAMA and cHRM.
+An embedded ICC profile is applied (see ``profiles``). One that is sRGB, whatever its name, is broken, or is for another
+kind of colours than the file's changes nothing; nor do other hints at colour, such as PNG's gAMA and cHRM.
 """
 
 import os

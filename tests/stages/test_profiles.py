@@ -44,10 +44,10 @@ def profile(space: bytes, pcs: bytes, kind: bytes, tags: dict[bytes, bytes], nam
     return head.ljust(128, b"\0") + table + body
 
 
-def matrix_profile(primaries: str = "rgb", gamma: float = 2.2, name: str = "made") -> bytes:
+def matrix_profile(primaries: str = "rgb", gamma: float = 2.2, name: str = "made", tone: bytes = b"") -> bytes:
     """RGB with sRGB's primaries in the given order: of "grb" the first band is green."""
     tags = {f"{band}XYZ".encode(): xyz(*SRGB[primary]) for band, primary in zip("rgb", primaries, strict=True)}
-    curves = {f"{band}TRC".encode(): curve(gamma) for band in "rgb"}
+    curves = {f"{band}TRC".encode(): tone or curve(gamma) for band in "rgb"}
     return profile(b"RGB ", b"XYZ ", b"mntr", tags | curves, name)
 
 
@@ -103,8 +103,7 @@ def test_a_gamma_is_undone(tmp_path: Path) -> None:
 def test_the_darkest_colour_that_a_profile_knows_is_black(tmp_path: Path) -> None:
     hazy = b"curv\0\0\0\0" + struct.pack(">IHH", 2, 6554, 65535)  # linear, from a tenth of white
     ramp = np.dstack([np.tile(np.arange(256, dtype=np.uint8), (4, 1))] * 3)
-    icc = matrix_profile(gamma=1.0).replace(curve(1.0), hazy)
-    found = read(save(tmp_path / "a.png", ramp, icc_profile=icc))
+    found = read(save(tmp_path / "a.png", ramp, icc_profile=matrix_profile(tone=hazy)))
     assert np.abs(found - encoded(ramp / 255.0)).max() <= 2
 
 
@@ -155,9 +154,19 @@ def test_grey_with_alpha_and_a_palette_have_profiles_too(tmp_path: Path) -> None
     assert np.abs(found - encoded(np.array((50, 200, 50)) / 255)).max() <= 2
 
 
-def test_a_profile_that_says_it_is_srgb_changes_nothing(tmp_path: Path) -> None:
-    named = matrix_profile("grb", name="sRGB IEC61966-2.1")
-    assert np.array_equal(read(save(tmp_path / "a.png", scene(), icc_profile=named)), scene())
+@pytest.mark.parametrize("name", ["sRGB", "made"])
+def test_a_profile_that_is_srgb_changes_nothing_whatever_its_name(tmp_path: Path, name: str) -> None:
+    steps = np.arange(64) / 63  # coarse, so that lcms rounds some colours otherwise
+    linear = np.where(steps <= 0.04045, steps / 12.92, ((steps + 0.055) / 1.055) ** 2.4)
+    table = struct.pack(">I64H", 64, *(linear * 65535).round().astype(int))
+    icc = matrix_profile(name=name, tone=b"curv\0\0\0\0" + table)
+    assert np.array_equal(read(save(tmp_path / "a.png", scene(), icc_profile=icc)), scene())
+
+
+def test_a_profile_that_is_called_srgb_and_is_not_is_applied(tmp_path: Path) -> None:
+    icc = matrix_profile(gamma=1.0, name="Linear sRGB")
+    found = read(save(tmp_path / "a.png", scene(), icc_profile=icc))
+    assert np.abs(found - encoded(scene() / 255.0)).max() <= 2
 
 
 @pytest.mark.parametrize(
