@@ -18,11 +18,15 @@ LABELS = "labels.csv"
 
 
 def write_params(folder: Path, **changes: Any) -> None:
-    """The demo block with small pictures and quotas, in ``folder/params.yaml``; keys are like ``ingest__min_year``."""
+    """The demo block in ``folder/params.yaml``, with small pictures and quotas and without a model to crop.
+
+    The keys of ``changes`` are like ``ingest__min_year``.
+    """
     raw = yaml.safe_load((REPO / "params.yaml").read_text(encoding="utf-8"))
     block = raw["profiles"]["demo"]
     block |= {"frames": FRAMES, "labels": LABELS}
     block["ingest"]["min_side"] = block["crop"]["size"] = 64
+    block["crop"]["method"] = "attention"
     block["select"] |= {"train": 1, "test": 1, "probe": 1}
     for name in block["generate"]["sets"]:
         block["generate"]["sets"][name]["per_type"] = 1

@@ -8,7 +8,7 @@ Writes ``reports/metrics/{ingest,labels,captions,scores}.json``, ``reports/pictu
 
 from dreamshot import paths
 from dreamshot.errors import main
-from dreamshot.models import MODEL_NAMES, model_hash
+from dreamshot.models import model_hash, needed
 from dreamshot.params import load_params
 from dreamshot.provenance import write_json, write_run
 from dreamshot.work import clean, write_atomic
@@ -31,7 +31,7 @@ def run() -> None:
     hashes = study.pictures[["picture", "pixels"]].sort_values("picture")
     hashes.to_csv(paths.PICTURE_HASHES, index=False, lineterminator="\n")
     write_atomic(paths.REPORT_HTML, page.encode())
-    write_run(paths.REPORTS, study.profile, {key: model_hash(key) for key in MODEL_NAMES})
+    write_run(paths.REPORTS, study.profile, {key: model_hash(key) for key in needed(study.profile)})
     print(f"report: {paths.REPORT_HTML} ({len(page.encode()) / 1e6:.1f} MB)")
 
 

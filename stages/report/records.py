@@ -9,7 +9,7 @@ import pandas as pd
 
 from dreamshot import paths
 from dreamshot.errors import StudyError
-from dreamshot.models import MODEL_NAMES, model_record
+from dreamshot.models import model_record, needed
 from dreamshot.params import SET_NAMES, SHOT_TYPES, Profile
 from dreamshot.records import read_table
 
@@ -72,5 +72,5 @@ def read_study(profile: Profile) -> Study:
         scores=scores,
         probe=read_json(paths.PROBE),
         logs=read_logs(),
-        models={key: model_record(key) for key in MODEL_NAMES},
+        models={key: model_record(key) for key in needed(profile)},
     )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from benchmarks import crop
 from benchmarks.crop import Score, Still
@@ -57,8 +58,10 @@ def scores(sample: list[Still]) -> dict[str, Score]:
 
 
 @pytest.mark.parametrize("figure", ["subject", "head"])
-def test_the_detector_beats_the_centre(scores: dict[str, Score], sample: list[Still], figure: str) -> None:
-    against = crop.against_centre(scores, sample, "detector", figure)
+@pytest.mark.parametrize("profile", ["demo", "paper"])
+def test_the_default_beats_the_centre(scores: dict[str, Score], sample: list[Still], profile: str, figure: str) -> None:
+    method = yaml.safe_load((REPO / "params.yaml").read_text())["profiles"][profile]["crop"]["method"]
+    against = crop.against_centre(scores, sample, method, figure)
     assert against.ci_lo is not None
     assert against.ci_lo > 0
 

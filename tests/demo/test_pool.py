@@ -14,6 +14,8 @@ from demo import labels, pool
 from demo.draw import draw
 from demo.world import SHOT_TYPES, Film, make_films, sample_shot, shot_type
 from dreamshot import paths
+from dreamshot.models import fetch, write_model_record
+from dreamshot.params import load_params
 from dreamshot.records import Pool
 from dreamshot.work import folder_hash
 from stages import crop
@@ -114,7 +116,10 @@ def test_the_same_stills_have_the_same_bytes(stills: list[pool.Still], films: tu
 
 
 def test_the_committed_labels_are_those_of_the_crops(sample: Path) -> None:
+    detector = {"models__detector__source": str(REPO / "demo/models/detector"), "crop__method": "detector"}
+    write_params(sample, ingest__min_side=128, **detector)
     with chdir(sample):
+        write_model_record("detector", fetch("detector", load_params().models.detector))
         crop.run()
         squares = labels.read_squares()
     committed = {row["file"]: (row["shot_type"], row["reason"]) for row in read_csv(REPO / labels.LABELS)}
