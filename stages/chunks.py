@@ -11,6 +11,7 @@ import io
 import json
 import multiprocessing
 import os
+import signal
 import tarfile
 import threading
 import time
@@ -188,10 +189,11 @@ def follow(parent: int) -> None:
 
 
 def settle() -> None:
-    """What a process does first that was not forked from its parent."""
+    """What a process does first that was not forked from its parent; Ctrl-C is the parent's to hear."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     end_after(lambda: not parent.is_alive())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager
