@@ -62,11 +62,12 @@ class Encoded(NamedTuple):
 
 @dataclass(frozen=True)
 class Job(Generic[Item]):
-    """What to do with an item, how long it may take (seconds), and the row of one that cannot be done."""
+    """What to do with an item; how long it may take (seconds), the row of one that fails so, what to import before."""
 
     work: Callable[[Item], Done]
     limit: float = TIME_LIMIT
     crashed: Callable[[Item], Row] | None = None
+    preload: Sequence[str] = ()
 
 
 def cores() -> int:
@@ -218,10 +219,13 @@ def executor(workers: int) -> Iterator[Executor]:
 
 
 @contextmanager
-def fresh(workers: int) -> Iterator[Executor]:
-    """So many processes, one too, that share nothing with this one: a fork hangs where a library had threads."""
+def fresh(workers: int, preload: Sequence[str] = ()) -> Iterator[Executor]:
+    """So many processes, one too, that share nothing with this one: a fork hangs where a library had threads.
+
+    They share the memory of the modules in ``preload``, which one server imports for all of them; it is started once.
+    """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload([__name__, *preload])
     with chdir(ROOT):  # from where the server finds this module
         forkserver.ensure_running()
     with closing(ProcessPoolExecutor(workers, context, settle)) as pool:
@@ -252,12 +256,12 @@ def survives(pool: Executor, job: Callable[[], object]) -> bool:
     return True
 
 
-def survivors(jobs: Iterable[Callable[[], object]]) -> Iterator[bool]:
+def survivors(jobs: Iterable[Callable[[], object]], preload: Sequence[str]) -> Iterator[bool]:
     """Whether each job, one after another, left the process alive that did it; one that did not gets a new one."""
     rest = iter(jobs)
     alive = False
     while not alive:
-        with fresh(1) as pool:
+        with fresh(1, preload) as pool:
             if not survives(pool, os.getpid):  # what cannot even start tells nothing about a job
                 raise StudyError(KILLED)
             alive = True
@@ -280,7 +284,7 @@ def run_carefully(job: Job[Item], items: Sequence[Item], path: Path) -> int:
     """The same chunk's file, an item at a time in one process; returns the number of items."""
     singles = [path.with_suffix(f".{number:02d}") for number in range(len(items))]
     todo = [(item, single) for item, single in zip(items, singles, strict=True) if not single.is_file()]
-    alive = survivors(partial(run_single, job, item, single) for item, single in todo)
+    alive = survivors((partial(run_single, job, item, single) for item, single in todo), job.preload)
     for (item, single), lives in zip(todo, alive, strict=True):
         if not lives:
             write_chunk([Encoded((job.crashed or name_crash)(item), "", b"")], single)
@@ -309,7 +313,7 @@ def run_missing(job: Job[Item], chunks: dict[Path, Sequence[Item]], bar: Any) ->
         if not rest:
             return
         try:
-            with fresh(min(cores(), len(rest))) as pool:
+            with fresh(min(cores(), len(rest)), job.preload) as pool:
                 share_out(pool, rest, bar)
         except BrokenProcessPool:
             if not suspects(todo):
@@ -324,6 +328,7 @@ def run_chunks(
     folder: Path,
     crashed: Callable[[Item], Row] | None = None,
     limit: float = TIME_LIMIT,
+    preload: Sequence[str] = (),
 ) -> list[Row]:
     """Do ``work`` on every item and return the rows in the items' order; ``folder`` then holds the pictures.
 
@@ -331,6 +336,7 @@ def run_chunks(
         work: a function of one item that another process can be sent (of a module, or a partial of one).
         folder: the work folder; the same items must come with the same folder (see ``work_folder``).
         crashed: the row of an item that ends its process twice, or takes longer than ``limit`` seconds twice.
+        preload: modules that the work imports; the processes that do it then share their memory.
 
     Raises:
         StudyError: there is such an item and no ``crashed``.
@@ -339,5 +345,5 @@ def run_chunks(
     chunks = {folder / f"{start // CHUNK:06d}.tar": items[start : start + CHUNK] for start in starts}
     done = sum(len(chunk) for path, chunk in chunks.items() if path.is_file())
     with tqdm(total=len(items), initial=done, desc=stage, unit=unit) as bar:
-        run_missing(Job(work, limit, crashed), chunks, bar)
+        run_missing(Job(work, limit, crashed, preload), chunks, bar)
     return [row for path in chunks for row in read_rows(path)]

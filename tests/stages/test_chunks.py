@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -58,6 +59,27 @@ def test_workers_end_when_their_parent_is_killed(kind: str) -> None:
     while any(alive(worker) for worker in workers) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(alive(worker) for worker in workers)
+
+
+PRELOADED = """
+from stages.chunks import fresh
+if __name__ == "__main__":
+    with fresh(1, ["colorsys"]) as pool:
+        print(pool.submit(eval, "{'colorsys', 'wave'} & set(__import__('sys').modules)").result())
+"""
+
+
+def test_the_server_imports_what_it_is_told_to() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", PRELOADED], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "{'colorsys'}\n"
+
+
+def test_an_interrupt_is_for_the_parent() -> None:
+    with chunks.fresh(1) as pool:
+        assert pool.submit(signal.getsignal, signal.SIGINT).result() == signal.SIG_IGN
 
 
 class Bar:
