@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
 MODEL_NAMES = ("base", "captioner", "clip", "dino")  # what every study needs
+ALL_MODELS = (*MODEL_NAMES, "detector")
 HUB_FILES = ["*.json", "*.txt", "*.safetensors", "*.model"]
 
 
@@ -81,7 +82,7 @@ def fetch(key: str, weights: Weights) -> dict[str, str]:
 
 def needed(params: Profile) -> tuple[str, ...]:
     """The models that a study with these parameters uses."""
-    return (*MODEL_NAMES, "detector") if params.crop.method == "detector" else MODEL_NAMES
+    return ALL_MODELS if params.crop.method == "detector" else MODEL_NAMES
 
 
 def open_clip_folder(weights: ClipWeights) -> Path:

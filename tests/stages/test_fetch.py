@@ -16,12 +16,12 @@ NO_HUB = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "1"}
 def fetch(tmp_path):
     """Run the fetch stage in an empty folder on the project's parameters, changed by ``change``."""
 
-    def run(change):
+    def run(change, *models):
         study = yaml.safe_load((ROOT / "params.yaml").read_text())
         change(study)
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(study))
         environment = {**os.environ, **NO_HUB, "PYTHONPATH": str(ROOT), "HF_HOME": str(tmp_path / "hub")}
-        command = [sys.executable, "-m", "stages.fetch"]
+        command = [sys.executable, "-m", "stages.fetch", *models]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
 
     return run, tmp_path / "data" / "models"
@@ -69,6 +69,23 @@ def test_a_detector_that_the_crop_wants_is_hashed_or_missed_by_name(fetch):
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert done.stderr.startswith("error: models.detector.source = 'no/such/folder/here': cannot be loaded")
+
+
+def test_one_model_may_be_had_without_the_others(fetch):
+    run, records = fetch
+
+    def only_one_there(study):
+        for model in study["profiles"]["demo"]["models"].values():
+            model["source"] = "no/such/folder/here"
+        study["profiles"]["demo"]["models"]["dino"]["source"] = str(ROOT / "metrics")
+
+    assert run(only_one_there, "dino").returncode == 0
+    assert [path.stem for path in records.iterdir()] == ["dino"]
+    done = run(only_one_there, "dyno")
+    assert done.returncode == 2
+    assert done.stderr.strip() == (
+        "error: argument 'dyno': no such model; one of base, captioner, clip, dino, detector"
+    )
 
 
 def test_a_hub_out_of_reach_is_one_line_that_names_the_model_and_the_remedy(fetch):
