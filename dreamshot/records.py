@@ -38,7 +38,9 @@ def read_table(path: Path) -> pd.DataFrame:
 
 def picture_hash(pixels: np.ndarray) -> str:
     """SHA-256 (hex) of a picture's shape and RGB bytes: files differ between systems, pixels do not."""
-    return hashlib.sha256(str(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+    found = hashlib.sha256(str(pixels.shape).encode())
+    found.update(np.ascontiguousarray(pixels).reshape(-1).data)
+    return found.hexdigest()
 
 
 def png_bytes(pixels: np.ndarray) -> bytes:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from tqdm import tqdm
 
 from dreamshot.errors import StudyError, main
 from dreamshot.params import Ingest, load_params
@@ -52,7 +53,8 @@ def write(kept: list[Row], ledger: list[Row], pool: Pool, params: Ingest) -> Non
         raise StudyError(
             f"none of {len(ledger)} files is kept ({told(ledger)}); see {LEDGER}, or lower ingest.* in params.yaml"
         )
-    copy_shards(pool, sorted(row["frame"] for row in kept), INGEST / "shards")
+    frames = sorted(row["frame"] for row in kept)
+    copy_shards(pool, tqdm(frames, desc="ingest: write", unit="frame"), INGEST / "shards")
     facts: dict[str, Any] = {"kept": len(kept), "rejected": counts(ledger)}
     write_run(INGEST, params, **facts)
     write_table(pd.DataFrame(kept, columns=FRAME_COLUMNS), FRAMES, by="frame")

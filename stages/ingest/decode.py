@@ -153,12 +153,6 @@ def plain(picture: Image.Image) -> Image.Image:
     raise Undecodable(f"mode {picture.mode}")
 
 
-def over_black(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
-    """What a screen shows."""
-    over = Image.merge("RGBA", (*rgb.split(), alpha))
-    return Image.alpha_composite(Image.new("RGBA", over.size, (0, 0, 0, 255)), over).convert("RGB")
-
-
 def to_rgb(picture: Image.Image) -> Image.Image:
     """8-bit sRGB by the table above.
 
@@ -168,7 +162,7 @@ def to_rgb(picture: Image.Image) -> Image.Image:
     shown, alpha = without_alpha(grey16(picture) if picture.mode.startswith("I") else picture)
     base = plain(shown)
     rgb = lab_to_srgb(base) if base.mode == "LAB" else to_srgb(base, picture.info.get("icc_profile"))
-    return rgb if alpha is None else over_black(rgb, alpha)
+    return rgb if alpha is None else Image.composite(rgb, Image.new("RGB", rgb.size), alpha)
 
 
 def orientation(picture: Image.Image) -> int:

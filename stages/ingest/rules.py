@@ -6,6 +6,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
+from tqdm import tqdm
 
 from dreamshot.errors import StudyError
 from dreamshot.params import Ingest, NearDuplicate
@@ -98,11 +99,11 @@ def first_row(entry: Entry) -> Row:
     return {"file": printable(entry.file), "frame": "", "film": entry.film}
 
 
-def kept_row(row: Row, entry: Entry, own: Image.Image, rgb: Image.Image) -> Row:
+def kept_row(row: Row, entry: Entry, mode: str, rgb: Image.Image, pixels: np.ndarray) -> Row:
     """A row of frames.parquet, with its pixels' hash."""
     said = {"title": entry.title, "year": entry.year, "licence": entry.licence, "source": entry.source}
-    seen = {"width": rgb.width, "height": rgb.height, "mode": own.mode, "dhash": dhash(rgb)}
-    return row | said | seen | {"pixels": picture_hash(np.asarray(rgb))}
+    seen = {"width": rgb.width, "height": rgb.height, "mode": mode, "dhash": dhash(rgb)}
+    return row | said | seen | {"pixels": picture_hash(pixels)}
 
 
 def frame_of(film: str, path: Path) -> str:
@@ -115,7 +116,8 @@ def judge(row: Row, entry: Entry, path: Path, params: Ingest) -> Done:
     with path.open("rb") as file:
         own, rgb = decoded(file, params)
     check_picture(own, rgb, params)
-    return Done(kept_row(row, entry, own, rgb), row["frame"], np.asarray(rgb))
+    pixels = np.asarray(rgb)
+    return Done(kept_row(row, entry, own.mode, rgb, pixels), row["frame"], pixels)
 
 
 def examine(entry: Entry, folder: Path, params: Ingest) -> Done:
@@ -164,7 +166,7 @@ def without_duplicates(
     seen = Seen(looks, limits, lambda number: thumbnail(rows[number]["frame"]))
     pixels: dict[str, str] = {}
     kept, ledger = [], []
-    for number, row in enumerate(rows):
+    for number, row in enumerate(tqdm(rows, desc="ingest: compare", unit="frame")):
         if row["pixels"] in pixels:
             ledger.append(ledger_row(row, Rejected("duplicate", pixels[row["pixels"]])))
         elif twin := next(seen.alike(number), None):
