@@ -2,10 +2,11 @@
 
     python -m stages.ingest
 
-Reads the folder ``frames`` of params.yaml (see ``listing`` for its layouts), writes ``data/ingest/``:
-``frames.parquet`` (frame, film, title, year, file, width, height, mode, dhash, licence, source; "" where no table gives
-a text), ``ledger.parquet`` (file, frame, film, rule, value, limit), the kept pictures upright, in sRGB and without bars
-in ``shards/``, and ``run.json``.
+Reads the folder ``frames`` of params.yaml: the stills, with ``frames.csv`` (file, film, year), ``films.csv`` (film,
+title, year) or both (see ``listing``); either may also have the columns ``licence`` and ``source``. Writes
+``data/ingest/``: ``frames.parquet`` (frame, film, title, year, file, width, height, mode, dhash, licence, source; ""
+where no table gives a text), ``ledger.parquet`` (file, frame, film, rule, value, limit), the kept pictures upright, in
+sRGB and without bars in ``shards/``, and ``run.json``.
 
 The rules, in the order in which they are asked; a file goes by the first that it fails:
 
