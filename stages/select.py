@@ -142,19 +142,24 @@ def assign(offer: np.ndarray, quotas: np.ndarray, rng: np.random.Generator) -> n
     return exact if exact is not None and better else best
 
 
+def lacking(missing: np.ndarray, quotas: np.ndarray) -> list[str]:
+    """What each shot type lacks, in words; nothing for one whose quotas are met."""
+    found = []
+    for kind, short in zip(SHOT_TYPES, missing.T, strict=True):
+        parts = ", ".join(f"{split} {count}" for split, count in zip(SPLITS, short, strict=True) if count)
+        if parts:
+            found.append(f"{kind} lacks {short.sum()} of {quotas.sum()} frames ({parts})")
+    return found
+
+
 def check_quotas(missing: np.ndarray, quotas: np.ndarray, params: Select) -> None:
     """Raise a StudyError that names every quota that is not met."""
-    short = [
-        f"{SHOT_TYPES[kind]} lacks {count} of {quotas[split]} in {SPLITS[split]}"
-        for kind in range(len(SHOT_TYPES))
-        for split, count in enumerate(missing[:, kind])
-        if count
-    ]
+    short = lacking(missing, quotas)
     if short:
         apart = "no film in two splits" if params.film_disjoint else "no near-duplicates in two splits"
         raise StudyError(
-            f"select: {', '.join(short)} ({apart}, at most {params.max_per_film} a film and type); label more, or "
-            f"lower select.* in params.yaml"
+            f"select: {', '.join(short)}; {apart}, at most {params.max_per_film} a film and type: label more, or lower "
+            f"select.* in params.yaml"
         )
 
 
