@@ -1,11 +1,10 @@
 """Labels: who said what of which crop, read from tables that people write and from the labelling page's logs.
 
 The parameter ``labels`` names a CSV file or a folder of them. Columns: ``frame`` (an id) or ``file`` (as the listing of
-the stills names it), and ``shot_type``: close, medium, long, reject, or unknown (nothing is said); an empty one is no
-label. The rest is optional: ``who`` (the file's name without its suffix, where it is not given), ``time`` (ISO 8601,
-UTC), ``medium_close_up`` (yes: close or medium, but on the disputed border), ``reason`` (of a reject), ``seconds``
-(from the crop's appearance to the decision) and ``crop``: the square that was looked at, "x y side" in the frame's
-pixels.
+the stills names it), and ``shot_type``: close, medium, long or reject; unknown and an empty one are no label. The rest
+is optional: ``who`` (the file's name without its suffix, where it is not given), ``time`` (ISO 8601, UTC),
+``medium_close_up`` (yes: close or medium, but on the disputed border), ``reason`` (of a reject), ``seconds`` (from the
+crop's appearance to the decision) and ``crop``: the square that was looked at, "x y side" in the frame's pixels.
 
 A file ``log-<who>.csv`` is a log: rows are only ever added. A row whose ``shot_type`` is undo takes back what that
 person said of the frame before. A last line without its end was never acknowledged and does not count.
@@ -26,13 +25,14 @@ from dreamshot.errors import StudyError
 from dreamshot.params import SHOT_TYPES
 from dreamshot.paths import CROP_ROWS, FRAMES, LEDGER
 from dreamshot.records import read_table
-from dreamshot.tables import read_csv
+from dreamshot.tables import read_csv, shown
+from dreamshot.work import locked
 
 REJECT = "reject"
 UNKNOWN = "unknown"
 UNDO = "undo"
 DECISIONS = (*SHOT_TYPES, REJECT)
-LABELS = (*DECISIONS, UNKNOWN)
+WORDS = (*DECISIONS, UNKNOWN)
 COLUMNS = ("time", "who", "frame", "file", "shot_type", "medium_close_up", "reason", "seconds", "crop")
 REASONS = ("nobody", "subject cut", "between two types", "text or graphics", "blurred or dark", "other")
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
@@ -56,7 +56,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Seen:
-    """What ingest has seen: the film of every frame id, and the frame id of every file (itself without a film)."""
+    """What ingest has seen: the film of every frame id, and the frame id of every file, "" where it gave none."""
 
     films: dict[str, str]
     files: dict[str, str]
@@ -70,7 +70,7 @@ def read_seen() -> Seen:
     """
     columns = ["file", "frame", "film"]
     rows = pd.concat([read_table(LEDGER)[columns], read_table(FRAMES)[columns]])
-    files = {str(file): str(frame or file) for file, frame in zip(rows["file"], rows["frame"], strict=True)}
+    files = {str(file): str(frame) for file, frame in zip(rows["file"], rows["frame"], strict=True)}
     films = {str(frame): str(film) for frame, film in zip(rows["frame"], rows["film"], strict=True) if frame}
     return Seen(films, files)
 
@@ -100,12 +100,15 @@ def label_tables(path: Path) -> list[Path]:
 
 
 def resolve(row: dict[str, str], seen: Seen, where: str) -> str:
-    """The id of the frame that a label is about: by ``frame`` if the row has one, else by ``file``."""
+    """The id of the frame that a label is about: by ``frame`` if the row has one, else by ``file``.
+
+    "" for a file that ingest rejected before it gave it an id.
+    """
     frame, file = row.get("frame", ""), row.get("file", "")
     if frame and frame not in seen.films:
-        raise StudyError(f"{where}: frame {frame!r} is none that ingest has seen; correct or remove the row")
+        raise StudyError(f"{where}: frame {shown(frame)} is none that ingest has seen; correct or remove the row")
     if not frame and file not in seen.files:
-        raise StudyError(f"{where}: file {file!r} is none that ingest has seen; correct or remove the row")
+        raise StudyError(f"{where}: file {shown(file)} is none that ingest has seen; correct or remove the row")
     return frame or seen.files[file]
 
 
@@ -125,26 +128,33 @@ def read_seconds(text: str, where: str) -> float | None:
 def check_words(row: dict[str, str], where: str, log: bool) -> None:
     """The shot type and the flag are words that exist, and go together."""
     shot_type, flag = row["shot_type"], row.get("medium_close_up", "")
-    if shot_type not in (*LABELS, *([UNDO] if log else [])):
-        raise StudyError(f"{where}: shot_type {shot_type!r} is not one of {', '.join(LABELS)}, or empty; correct it")
+    if shot_type not in (*WORDS, *([UNDO] if log else [])):
+        raise StudyError(f"{where}: shot_type {shot_type!r} is not one of {', '.join(WORDS)}, or empty; correct it")
     if flag not in FLAGS:
         raise StudyError(f"{where}: medium_close_up {flag!r} is neither yes nor no; correct or empty it")
     if FLAGS[flag] and shot_type not in ("close", "medium"):
         raise StudyError(f"{where}: medium_close_up yes, but shot_type {shot_type!r}; it is close or medium")
 
 
-def read_rows(path: Path, seen: Seen) -> Iterator[tuple[int, Label]]:
-    """(line number, label or undo) of one table. A log's rows of frames that are gone are left out."""
+def read_rows(path: Path, seen: Seen) -> Iterator[tuple[str, Label]]:
+    """(where, label or undo) of one table, without rows that say nothing and those of frames that are gone.
+
+    In a log a frame may be gone; in a table it is taken for a slip.
+    """
     log = is_log(path)
     for line, row in read_csv(path, {"shot_type"}, log):
         where = f"{path} row {line}"
-        if not row["shot_type"] or (log and row.get("frame") not in seen.films):
+        if log and row.get("frame") not in seen.films:
             continue
-        check_words(row, where, log)
+        if row["shot_type"]:
+            check_words(row, where, log)
+        frame = resolve(row, seen, where)
+        if row["shot_type"] in ("", UNKNOWN) or not frame:
+            continue
         yield (
-            line,
+            where,
             Label(
-                frame=resolve(row, seen, where),
+                frame=frame,
                 shot_type=row["shot_type"],
                 who=row.get("who") or path.stem,
                 time=row.get("time", ""),
@@ -157,35 +167,38 @@ def read_rows(path: Path, seen: Seen) -> Iterator[tuple[int, Label]]:
         )
 
 
-def standing(path: Path, rows: Iterable[tuple[int, Label]]) -> list[Label]:
-    """What one table says in the end: without what was undone, of a person and frame the last crop's label.
+def standing(rows: Iterable[tuple[str, Label]]) -> list[Label]:
+    """What is said in the end: without what was undone, and of a person and frame the last crop's label.
 
     Raises:
         StudyError: a person says two things of one crop.
     """
-    found: dict[tuple[str, str], tuple[Label, int]] = {}
-    for line, label in rows:
+    found: dict[tuple[str, str], tuple[Label, str]] = {}
+    for where, label in rows:
         key = (label.who, label.frame)
         if label.shot_type == UNDO:
             found.pop(key, None)
             continue
-        before, earlier = found.get(key, (label, line))
+        before, earlier = found.get(key, (label, where))
         if before.crop == label.crop and before.shot_type != label.shot_type:
             raise StudyError(
-                f"{path} row {line}: shot_type {label.shot_type!r}, but {before.shot_type!r} in row {earlier} for the "
-                f"same frame; keep one"
+                f"{where}: shot_type {label.shot_type!r}, but {before.shot_type!r} in {earlier} for the same frame and "
+                f"person; keep one"
             )
-        found[key] = (label, line)
+        found[key] = (label, where)
     return [label for label, _ in found.values()]
 
 
 def read_labels(path: Path, seen: Seen) -> list[Label]:
     """Every label that stands, of all persons, sorted by frame, time and person; none where nobody has labelled yet.
 
+    What a person's log says comes after what tables say that the person has said.
+
     Raises:
         StudyError: a word that is none, an unknown frame in a table, two labels of one crop by one person.
     """
-    labels = [label for file in label_tables(path) for label in standing(file, read_rows(file, seen))]
+    tables = sorted(label_tables(path), key=is_log)
+    labels = standing(row for table in tables for row in read_rows(table, seen))
     return sorted(labels, key=lambda label: (label.frame, label.time, label.who))
 
 
@@ -206,7 +219,8 @@ def label_table(labels: Iterable[Label], films: dict[str, str], squares: dict[st
     crop first, then by time and person; 0 is the one that counts.
     """
     rows = [asdict(label) | {"film": films[label.frame], "current": is_current(label, squares)} for label in labels]
-    table = pd.DataFrame(rows, columns=[name for name in TABLE_COLUMNS if name != "turn"]).astype({"seconds": float})
+    kinds = {"seconds": float, "medium_close_up": bool, "current": bool}
+    table = pd.DataFrame(rows, columns=[name for name in TABLE_COLUMNS if name != "turn"]).astype(kinds)
     table = table.sort_values(["frame", "current", "time", "who"], ascending=[True, False, True, True])
     return table.assign(turn=table.groupby("frame").cumcount())[TABLE_COLUMNS]
 
@@ -215,9 +229,9 @@ def looked_twice(table: pd.DataFrame) -> pd.DataFrame:
     """The frames of which two people have decided on today's crop: a row a frame.
 
     Columns: frame, film, and who, shot_type and medium_close_up of the first two of them, with the endings _first and
-    _second. Unknown says nothing and is no look.
+    _second.
     """
-    seen = table[table["current"] & table["shot_type"].isin(DECISIONS)].sort_values(["frame", "turn"])
+    seen = table[table["current"]].sort_values(["frame", "turn"])
     turn = seen.groupby("frame").cumcount()
     columns = ["frame", "who", "shot_type", "medium_close_up"]
     first, second = seen.loc[turn == 0, ["film", *columns]], seen.loc[turn == 1, columns]
@@ -259,8 +273,7 @@ def append(folder: Path, label: Label) -> None:
     Raises:
         OSError: the disk is full, or not writable; what was in the log is untouched.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with log_path(folder, label.who).open("ab") as log:
+    with locked(folder), log_path(folder, label.who).open("ab") as log:
         end = whole_lines(Path(log.name))
         log.truncate(end)
         try:

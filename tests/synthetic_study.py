@@ -14,6 +14,7 @@ import yaml
 from PIL import Image, ImageDraw
 
 from dreamshot import paths
+from dreamshot.models import ALL_MODELS
 from dreamshot.params import SET_NAMES, SHOT_TYPES, Profile, load_params
 from dreamshot.provenance import write_json
 from dreamshot.records import picture_hash, write_shards, write_table
@@ -87,7 +88,7 @@ def write_models(root: Path, encoders: bool) -> None:
     if encoders:
         save_clip(root / "models/clip")
         save_dino(root / "models/dino")
-    for key in ("base", "captioner", "clip", "dino"):
+    for key in ALL_MODELS:
         folder = root / "models" / key
         sha256 = folder_hash(folder) if folder.is_dir() else f"{key:0<64}"
         write_json(paths.MODELS / f"{key}.json", {"source": f"demo/models/{key}", "revision": "", "sha256": sha256})

@@ -204,7 +204,7 @@ def responsible(records: Records) -> dict[str, Any]:
     return {
         "rai:dataCollection": text.description(records),
         "rai:dataPreprocessingProtocol": [text.crop_sentence(records)],
-        "rai:dataAnnotationProtocol": [hand_words.labels(labels)],
+        "rai:dataAnnotationProtocol": [hand_words.labels(labels), *text.simulation_sentences(records)],
         "rai:dataAnnotationAnalysis": [hand_words.second_look(labels, f"{100 * level:g}%")],
         "rai:machineAnnotationTools": sorted(records.captions["captioner"].unique()),
         "rai:dataLimitations": [text.licence_sentence(records), *([shared] if shared else [])],

@@ -46,13 +46,21 @@ def title(records: Records) -> str:
 
 def description(records: Records) -> str:
     """What it is, in two sentences."""
-    kind = "rendered for the study, from a seed" if records.profile.world == "demo" else "of films"
+    demo = records.profile.world == "demo"
+    kind = "rendered for the study, from a seed" if demo else "of films"
+    by = "by the labels in data/labels, most of them simulated" if demo else "by hand"
     used, films = len(records.select), int(records.select["film"].nunique())
     return (
-        f"Stills {kind}, cropped to squares, labelled close, medium or long by hand and described in words: "
+        f"Stills {kind}, cropped to squares, labelled close, medium or long {by} and described in words: "
         f"{count(used, 'frame')} of {count(films, 'film')} in use, chosen from {len(records.frames):,}. They train and "
         f"test text-to-image models that are fine-tuned to draw shots of a given scale."
     )
+
+
+def simulation_sentences(records: Records) -> list[str]:
+    """What a reader of the demo's labels must know."""
+    told = "The labels of the labeller demo are simulated from what the renderer knows; no person gave them."
+    return [told] if records.profile.world == "demo" else []
 
 
 def licence_sentence(records: Records) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from dreamshot.captions import FLAGS, edit_distance
-from dreamshot.labels import DECISIONS, LABELS, looked_twice
+from dreamshot.labels import DECISIONS, looked_twice
 from metrics.agreement import Agreement, agreement
 
 DECIMALS = 6
@@ -62,14 +62,14 @@ def labels(table: pd.DataFrame, confidence: float) -> dict[str, Any]:
     ``people`` are those whose labels count. ``outdated`` counts the frames whose labels are all of another crop than
     today's; they are in no other number. ``seconds_median`` is over all looks whose time is known, first and second.
     """
-    used, timed = in_use(table), table["seconds"].dropna()
+    used, timed = in_use(table), table.loc[table["current"], "seconds"].dropna()
     kinds = used["shot_type"].value_counts()
     near = used[used["shot_type"].isin(("close", "medium"))]
     facts: dict[str, Any] = {
         "people": int(used["who"].nunique()),
         "labels": len(used),
         "outdated": int(table["frame"].nunique() - len(used)),
-        "by_type": {kind: int(kinds.get(kind, 0)) for kind in LABELS},
+        "by_type": {kind: int(kinds.get(kind, 0)) for kind in DECISIONS},
         "reasons": reasons(used[used["shot_type"] == "reject"]),
         "medium_close_ups": {
             "labels": int(near["medium_close_up"].sum()),

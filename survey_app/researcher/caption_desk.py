@@ -7,7 +7,8 @@ reaches back to the server's start, and git further.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +30,7 @@ from dreamshot.labels import check_name, read_seen, read_squares
 from dreamshot.params import Profile, ShotType
 from dreamshot.paths import CAPTION_ROWS
 from dreamshot.records import read_table
+from dreamshot.work import locked
 from survey_app.researcher.clock import now
 
 LONGEST = 2000  # letters of a caption
@@ -59,6 +61,14 @@ def is_reviewed(row: Reviewed | None) -> bool:
     return row is not None and (row.time != "" or row.editor == "")
 
 
+def fitting(caption: str) -> str:
+    """A caption in one line, neither empty nor endless."""
+    caption = one_line(caption)
+    if not 0 < len(caption) <= LONGEST:
+        raise StudyError(f"a caption has 1 to {LONGEST} letters; this one would have {len(caption)}")
+    return caption
+
+
 class CaptionDesk:
     """The captions of the training frames, and the table of those that a person has touched."""
 
@@ -81,6 +91,12 @@ class CaptionDesk:
         self._template, self._count, self._known = template, lru_cache(maxsize=10_000)(count_tokens), known
         self._undo: defaultdict[str, list[Change]] = defaultdict(list)
         self._lock = RLock()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While the table is read and written, nobody else does: no other thread, no other server."""
+        with self._lock, locked(self.path.parent):
+            yield
 
     # --- what stands ---
 
@@ -143,25 +159,27 @@ class CaptionDesk:
         """
         check_name(editor)
         self.check(frame, caption)
-        caption = one_line(caption)
-        if not 0 < len(caption) <= LONGEST:
-            raise StudyError(f"a caption has 1 to {LONGEST} letters; this one has {len(caption)}")
-        row = Reviewed(frame, caption, raw=self.frames[frame].raw, editor=editor, time=now())
-        with self._lock:
+        row = Reviewed(frame, fitting(caption), raw=self.frames[frame].raw, editor=editor, time=now())
+        with self._alone():
             return self.change(editor, {frame: row})
 
     def replace(self, editor: str, find: str, by: str) -> dict[str, Any]:
-        """Replace a text in every caption that has it; those that nobody had looked at still wait for that."""
+        """Replace a text in every caption that has it; those that nobody had looked at still wait for that.
+
+        Raises:
+            StudyError: nothing to find, or a caption would have no words left, or far too many.
+            OSError: it could not be written; nothing has changed.
+        """
         check_name(editor)
         if not find:
             raise StudyError("nothing to find: give the text that is to be replaced")
-        with self._lock:
+        with self._alone():
             rows, changed = self.rows(), dict[str, Reviewed]()
             for frame, about in self.frames.items():
                 row = rows.get(frame)
                 text = self.text(frame, row)
-                caption = one_line(text.replace(find, by))
-                if caption != text:
+                if find in text:
+                    caption = fitting(text.replace(find, by))
                     old = row or Reviewed(frame, "", raw=about.raw)
                     changed[frame] = replace(
                         old, caption=caption, editor=editor, time=old.time if is_reviewed(row) else ""
@@ -174,7 +192,7 @@ class CaptionDesk:
         Returns the rows as they are then, none where there was no change.
         """
         check_name(editor)
-        with self._lock:
+        with self._alone():
             if not self._undo[editor]:
                 return {"rows": []}
             rows = self.rows()

@@ -133,8 +133,11 @@ class LabelDesk:
                 yield self.crops[frame], min(looks.values(), key=lambda label: (label.time, label.who))
 
     def by_film(self) -> Counter[tuple[str, str]]:
-        """How many crops of each (film, shot type) are labelled."""
-        return Counter((crop.film, label.shot_type) for crop, label in self.firsts())
+        """How many crops of each (film, shot type) are labelled, but for those that select would drop."""
+        drop = self.params.select.medium_close_ups == "drop"
+        return Counter(
+            (crop.film, label.shot_type) for crop, label in self.firsts() if not (drop and label.medium_close_up)
+        )
 
     def have(self, by_film: Mapping[tuple[str, str], int]) -> dict[str, int]:
         """Labelled crops of each shot type that select can use: at most the cap from one film."""

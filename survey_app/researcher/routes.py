@@ -1,6 +1,7 @@
 """The researcher's pages talk to these addresses: pictures, what comes next, and what was said of it.
 
-Only pages of this very server may write: a request from elsewhere carries another ``Origin``. Whatever a request says
+Only pages of this very server are answered: another site's page carries another ``Origin``, or, where it has taken this
+machine's address for its own name, another ``Host``. Whatever a request says
 wrongly is answered with status 400 and one line; a disk that cannot be written to with 507, and nothing has changed.
 """
 
@@ -16,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from dreamshot.errors import StudyError
-from dreamshot.labels import Label
+from dreamshot.labels import Label, read_squares
 from dreamshot.params import load_params
 from dreamshot.paths import CROPS
 from dreamshot.records import Pool
@@ -27,6 +28,7 @@ from survey_app.researcher.clock import now
 from survey_app.researcher.label_desk import LabelDesk, Look
 
 LARGEST = 100_000  # bytes of a request
+OWN_NAMES = ("localhost", "127.0.0.1", "::1")
 Answer = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -45,6 +47,11 @@ def caption_desk() -> CaptionDesk:
 @cache
 def crops() -> Pool:
     return Pool(CROPS / "shards")
+
+
+@cache
+def squares() -> dict[str, str]:
+    return read_squares()
 
 
 def text(said: dict[str, Any], key: str) -> str:
@@ -126,9 +133,9 @@ def caption_undo(said: dict[str, Any]) -> dict[str, Any]:
 
 
 def from_here(request: Request) -> bool:
-    """Whether the request comes from a page of this server."""
-    origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    """Whether the request is for this machine by one of its own names, and from a page of this server."""
+    host, origin = request.headers.get("host", ""), request.headers.get("origin")
+    return urlsplit(f"//{host}").hostname in OWN_NAMES and (origin is None or urlsplit(origin).netloc == host)
 
 
 async def read_json(request: Request) -> dict[str, Any]:
@@ -169,11 +176,12 @@ def answering(answer: Answer) -> Callable[[Request], Any]:
 
 async def crop_picture(request: Request) -> Response:
     """A crop as PNG; its address names its square, so it never changes."""
-    frame = request.path_params["frame"]
-    try:
-        content = await run_in_threadpool(lambda: crops().png(frame))
-    except StudyError:
+    frame, square = request.path_params["frame"], request.path_params["square"].replace("-", " ")
+    if not from_here(request):
+        return Response("only this server's own pages may ask", 403)
+    if squares().get(frame) != square:
         return Response("no such crop", 404)
+    content = await run_in_threadpool(lambda: crops().png(frame))
     return Response(content, media_type="image/png", headers={"Cache-Control": "private, max-age=31536000, immutable"})
 
 

@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 
 from dreamshot.errors import StudyError
-from dreamshot.labels import Label, Seen, append, is_current, log_path, read_labels
+from dreamshot.labels import (
+    TABLE_COLUMNS,
+    Label,
+    Seen,
+    append,
+    is_current,
+    label_table,
+    log_path,
+    looked_twice,
+    read_labels,
+)
 
 SEEN = Seen(films={"f1": "a", "f2": "a", "f3": "b"}, files={"1.png": "f1", "2.png": "f2", "3.png": "f3"})
 
@@ -93,7 +103,6 @@ def test_tables_of_people_and_logs_are_read_together(folder: Path) -> None:
     assert [(label.frame, label.who, label.shot_type) for label in labels] == [
         ("f1", "mine", "close"),
         ("f1", "anna", "long"),
-        ("f3", "mine", "unknown"),
     ]
     assert labels[0].seconds is None
     assert read_labels(folder / "mine.csv", SEEN) == [label for label in labels if label.who == "mine"]
@@ -119,7 +128,10 @@ BAD = {
     "a flag on a long shot": ("file,shot_type,medium_close_up\n1.png,long,yes\n", r"row 2: medium_close_up yes, but"),
     "seconds that are none": ("file,shot_type,seconds\n1.png,close,fast\n", r"row 2: seconds 'fast' is not a number"),
     "negative seconds": ("file,shot_type,seconds\n1.png,close,-1\n", r"row 2: seconds '-1' is not a number"),
-    "two labels of one crop": ("file,shot_type\n1.png,close\n1.png,long\n", r"row 3: shot_type 'long', but 'close' in"),
+    "two labels of one crop": (
+        "file,shot_type\n1.png,close\n1.png,long\n",
+        r"row 3: shot_type 'long', but .*csv row 2",
+    ),
     "no shot types": ("file,label\n1.png,close\n", r"no column 'shot_type'"),
 }
 
@@ -179,3 +191,48 @@ def test_a_mangled_table_gives_labels_or_one_clear_line(folder: Path, name: str)
             assert {label.frame for label in labels} <= SEEN.films.keys()
     assert len(lines) > 100
     assert all(name in line and len(line.splitlines()) == 1 and line.isprintable() for line in lines)
+
+
+def test_a_file_that_ingest_gave_no_id_has_no_label(folder: Path) -> None:
+    table(folder, "mine.csv", "file,shot_type\nbroken.jpg,close\n1.png,close\n")
+    seen = Seen(SEEN.films, SEEN.files | {"broken.jpg": ""})
+    assert [label.file for label in read_labels(folder, seen)] == ["1.png"]
+
+
+def test_one_person_in_two_tables_is_one_person(folder: Path) -> None:
+    table(folder, "anna.csv", "file,shot_type\n1.png,close\n2.png,close\n")
+    append(folder, said("f1", "long", crop="0 0 64"))
+    assert [(label.frame, label.shot_type) for label in read_labels(folder, SEEN)] == [("f1", "long"), ("f2", "close")]
+    append(folder, said("f2", "undo", second=2))
+    assert [label.frame for label in read_labels(folder, SEEN)] == ["f1"]
+    table(folder, "more.csv", "file,shot_type,who\n3.png,close,anna\n")
+    table(folder, "other.csv", "file,shot_type,who\n3.png,long,anna\n")
+    with pytest.raises(StudyError, match=r"other.csv row 2: .* but 'close' in .*more.csv row 2"):
+        read_labels(folder, SEEN)
+
+
+def test_unknown_says_nothing_and_hides_nobodys_label(folder: Path) -> None:
+    table(folder, "mine.csv", "file,shot_type\n1.png,unknown\n")
+    append(folder, said("f1", "medium"))
+    assert [label.shot_type for label in read_labels(folder, SEEN)] == ["medium"]
+
+
+def test_no_labels_make_an_empty_table_and_no_second_look() -> None:
+    empty = label_table([], {}, {})
+    assert list(empty.columns) == TABLE_COLUMNS
+    assert looked_twice(empty).empty
+
+
+def test_a_second_look_is_another_persons_of_the_same_crop() -> None:
+    squares = {"f1": "0 0 64", "f2": "0 0 64"}
+    labels = [
+        said("f1", "close", "anna", 1),
+        said("f1", "medium", "ben", 2, crop="0 0 64", medium_close_up=True),
+        said("f1", "long", "cleo", 3),
+        said("f2", "close", "anna", 1),
+        said("f2", "long", "ben", 2, crop="9 0 64"),
+    ]
+    (row,) = looked_twice(label_table(labels, SEEN.films, squares)).to_dict("records")
+    assert (row["frame"], row["film"]) == ("f1", "a")
+    assert (row["who_first"], row["who_second"]) == ("anna", "ben")
+    assert (row["shot_type_first"], row["shot_type_second"], row["medium_close_up_second"]) == ("close", "medium", True)

@@ -267,14 +267,28 @@ def test_a_rule_that_is_new_is_counted_too(study: Path) -> None:
 
 def test_the_crops_are_told_with_those_where_nothing_was_found(study: Path) -> None:
     assert "128 × 128 pixels: 54 crops" in section("Crops")
-    assert "attention" in section("Crops")
-    params = yaml.safe_load(Path("params.yaml").read_text())
-    params["profiles"]["demo"]["crop"]["method"] = "detector"
-    Path("params.yaml").write_text(yaml.safe_dump(params))
+    assert "what a detector finds of person and head (threshold 0.5)" in section("Crops")
+    assert "attention" not in section("Crops")
     write_json(paths.CROPS / paths.RUN, {"blind": 7})
     run()
-    assert "what a detector finds of person and head (threshold 0.5)" in section("Crops")
     assert "in 7 frames, attention placed the square" in section("Crops")
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["profiles"]["demo"]["crop"]["method"] = "attention"
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    run()
+    assert "smartcrop finds most attention" in section("Crops")
+
+
+@pytest.mark.parametrize(("world", "told"), [("demo", 1), ("real", 0)])
+def test_simulated_labels_are_told_to_people_and_machines(study: Path, world: str, told: int) -> None:
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["profiles"]["demo"]["world"] = world
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    run()
+    for name in ("README.md", "croissant.json"):
+        text = (paths.CARD / name).read_text()
+        assert ("no person gave them" in text) == told
+        assert ("labelled close, medium or long by hand" in text) == (not told)
 
 
 def test_labels_and_agreement_are_the_reports(study: Path) -> None:

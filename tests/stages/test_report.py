@@ -162,7 +162,7 @@ def report_on(folder: Path, monkeypatch: pytest.MonkeyPatch, **size: int) -> Non
 def test_labels_are_counted_by_class_and_rejects_by_reason(study: Path) -> None:
     found = metrics("labels")
     assert (found["people"], found["labels"], found["outdated"]) == (1, 56, 0)
-    assert found["by_type"] == {"close": 18, "medium": 18, "long": 18, "reject": 2, "unknown": 0}
+    assert found["by_type"] == {"close": 18, "medium": 18, "long": 18, "reject": 2}
     assert found["reasons"] == {"not given": 1, "subject cut": 1}
     rows = read_table(paths.LABEL_ROWS)
     assert found["medium_close_ups"]["labels"] == rows["medium_close_up"].sum() > 0
@@ -194,17 +194,14 @@ def test_a_second_look_gives_kappa_with_its_interval_and_the_table(
     assert "columns the second First look close medium long close" in text()  # nobody said reject
 
 
-def test_only_decisions_about_the_crop_as_it_is_now_are_compared(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_labels_of_the_crop_as_it_is_now_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report_on(tmp_path, monkeypatch, looks=40)
     rows = read_table(paths.LABEL_ROWS)
     again = rows.index[rows["turn"] == 1]
     rows.loc[again[:3], "current"] = False
-    rows.loc[again[3:5], "shot_type"] = "unknown"
     write_table(rows, paths.LABEL_ROWS, by=["frame", "turn"])
     run()
-    assert metrics("labels")["second_look"]["n"] == 35
+    assert metrics("labels")["second_look"]["n"] == 37
 
 
 def test_labels_of_another_crop_count_for_nothing_but_are_told(study: Path) -> None:

@@ -80,6 +80,10 @@ def test_find_and_replace_changes_captions_that_still_wait_to_be_looked_at() -> 
     assert at.replace("ben", "nowhere", "x")["rows"] == []
     with pytest.raises(StudyError, match="nothing to find"):
         at.replace("ben", "", "x")
+    before = TABLE.read_bytes()
+    with pytest.raises(StudyError, match="this one would have 0"):
+        at.replace("ben", "a dog", " ")
+    assert TABLE.read_bytes() == before
 
 
 def test_undo_brings_back_what_was_one_change_after_the_other() -> None:
@@ -123,8 +127,8 @@ def test_what_another_wrote_meanwhile_is_not_lost() -> None:
     ("who", "frame", "caption", "message"),
     [
         ("anna", "f9", "a dog", "no training frame"),
-        ("anna", "f1", "  ", "1 to 2000 letters; this one has 0"),
-        ("anna", "f1", "x" * 2001, "this one has 2001"),
+        ("anna", "f1", "  ", "1 to 2000 letters; this one would have 0"),
+        ("anna", "f1", "x" * 2001, "this one would have 2001"),
         ("An na", "f1", "a dog", "small letters"),
     ],
 )

@@ -145,3 +145,19 @@ def test_a_second_person_sees_the_agreement(study: Path) -> None:
         page.goto(f"{server.address}/agreement")
         page.get_by_text("4 of 4").wait_for()
         assert page.get_by_text("1.00", exact=True).is_visible()
+
+
+def test_a_crop_whose_picture_does_not_load_cannot_be_labelled(study: Path) -> None:
+    log = Path("data/labels/demo/log-anna.csv")
+    with serving(study, *PAGES) as server, browsing() as page:
+        page.route("**/desk/crops/**", lambda route: route.abort())
+        page.goto(f"{server.address}/?who=anna")
+        page.get_by_text("does not load").wait_for()
+        for key in "12x1":
+            page.keyboard.press(key)
+        page.wait_for_timeout(500)
+        assert not log.exists()
+        page.unroute("**/desk/crops/**")
+        page.reload()
+        frame, _ = decide(page, "2")
+    assert [row["frame"] for row in csv.DictReader(log.read_text().splitlines())] == [frame]

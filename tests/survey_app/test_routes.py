@@ -22,10 +22,10 @@ LOG = Path("data/labels/demo/log-anna.csv")
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     monkeypatch.chdir(tmp_path)
     write_pages_study(train=2)
-    desks = (routes.label_desk, routes.caption_desk, routes.crops)
+    desks = (routes.label_desk, routes.caption_desk, routes.crops, routes.squares)
     for desk in desks:
         desk.cache_clear()
-    with TestClient(Starlette(routes=routes.ROUTES)) as found:
+    with TestClient(Starlette(routes=routes.ROUTES), base_url="http://localhost:8501") as found:
         yield found
     for desk in desks:
         desk.cache_clear()
@@ -106,7 +106,21 @@ def test_another_sites_page_may_not_write(client: TestClient) -> None:
     answer = client.post("/desk/label/decide", json=said, headers={"origin": "http://elsewhere.example"})
     assert answer.status_code == 403
     assert not LOG.exists()
-    assert client.post("/desk/label/decide", json=said, headers={"origin": "http://testserver"}).status_code == 200
+    assert client.post("/desk/label/decide", json=said, headers={"origin": "http://localhost:8501"}).status_code == 200
+
+
+def test_a_site_that_has_taken_this_machines_address_for_its_name_is_not_answered(client: TestClient) -> None:
+    crop = first_crop(client)
+    taken = {"host": "elsewhere.example:8501", "origin": "http://elsewhere.example:8501"}
+    assert client.post("/desk/label/decide", json=decision(client), headers=taken).status_code == 403
+    assert client.get(f"/desk/crops/{crop['frame']}/4-0-64.png", headers=taken).status_code == 403
+    assert not LOG.exists()
+
+
+def test_a_crop_that_was_cut_elsewhere_is_not_found_under_its_old_address(client: TestClient) -> None:
+    crop = first_crop(client)
+    assert client.get(f"/desk/crops/{crop['frame']}/4-0-64.png").status_code == 200
+    assert client.get(f"/desk/crops/{crop['frame']}/5-0-64.png").status_code == 404
 
 
 def test_a_full_disk_is_told_and_nothing_is_lost(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

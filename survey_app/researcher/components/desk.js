@@ -38,7 +38,9 @@ function crops() {
     if (!loaded.has(from)) {
       const picture = new Image();
       picture.src = from;
-      loaded.set(from, picture.decode());
+      const decoding = picture.decode();
+      decoding.catch(() => loaded.delete(from)); // it may load when it is asked for again
+      loaded.set(from, decoding);
     }
     return loaded.get(from);
   };

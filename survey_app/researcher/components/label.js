@@ -14,7 +14,7 @@ export default function ({ data, parentElement }) {
   const root = find(".desk");
   if (drawn(root, data)) return;
   const load = crops(), careful = carefully(find(".error"));
-  let state = null, flag = false, asking = false, shown = 0;
+  let state = null, flag = false, asking = false, shown = 0, visible = false;
   const crop = () => state.queue[0];
 
   const attempt = (what, said) => careful(async () =>
@@ -22,23 +22,26 @@ export default function ({ data, parentElement }) {
 
   async function show(next) {
     state = next;
-    flag = asking = false;
+    flag = asking = visible = false;
     for (const ahead of state.queue) load(ahead).catch(() => {});
     const picture = find(".crop");
-    picture.hidden = !crop();
+    picture.hidden = true;
     find(".empty").hidden = !!crop();
     find(".empty").textContent = EMPTY[data.look];
     if (crop()) {
-      await load(crop()).catch(() => { throw new Error(`the picture of frame ${crop().frame} does not load`); });
+      await load(crop()).catch(() => { throw new Error(`The picture of frame ${crop().frame} does not load; reload the page.`); });
       picture.src = address(crop());
       picture.dataset.frame = crop().frame;
+      picture.hidden = false;
+      visible = true;
     }
     shown = performance.now();
     root.setAttribute("aria-busy", "false");
     draw();
   }
 
-  const decide = (shot_type, reason = "") => crop() && attempt("decide", {
+  // Only of a crop that is on the screen.
+  const decide = (shot_type, reason = "") => visible && attempt("decide", {
     frame: crop().frame, square: crop().square, shot_type, reason,
     medium_close_up: flag && (shot_type === "close" || shot_type === "medium"),
     seconds: Math.min(86399, (performance.now() - shown) / 1000),
@@ -60,7 +63,7 @@ export default function ({ data, parentElement }) {
     const rejecting = button("X", "Reject", "with a reason", toggleReasons);
     rejecting.setAttribute("aria-expanded", asking);
     const answers = [...KEYS.map(([key, type, words, hint]) => button(key, words, hint, () => decide(type))), flagged, rejecting];
-    for (const answer of answers) answer.disabled = !crop();
+    for (const answer of answers) answer.disabled = !visible;
     find(".keys").replaceChildren(...answers, button("Z", "Undo", "the last one", undo));
     drawReasons();
     drawCounts();
@@ -115,8 +118,8 @@ export default function ({ data, parentElement }) {
     if (asking && key === "escape") toggleReasons();
     else if (reason) decide("reject", reason);
     else if (key === "z" || key === "backspace") undo();
-    else if (key === "x" && crop()) toggleReasons();
-    else if (asking || !crop()) return;
+    else if (key === "x" && visible) toggleReasons();
+    else if (asking || !visible) return;
     else if (type) decide(type[1]);
     else if (key === "f") toggleFlag();
     else return;
