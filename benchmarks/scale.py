@@ -1,6 +1,6 @@
 """Ingest and crop at the size of a whole collection: time, memory, and what is lost when they are killed.
 
-    python -m benchmarks.scale [--frames 127000] [--kill 2] [--method attention] [--height 96]
+    python -m benchmarks.scale [--frames 127000] [--kill 2] [--method detector] [--height 96]
 
 Draws small stills of the embedded world, 59 a film, and runs ``python -m stages.ingest`` and ``python -m stages.crop``
 on 1,000, on 10,000 and on all of them, in a folder of its own below ``.work/``, which it deletes. For each it prints
@@ -243,7 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=127_000)
     parser.add_argument("--kill", type=int, default=2)
-    parser.add_argument("--method", choices=["centre", "attention", "entropy", "detector"], default="attention")
+    parser.add_argument("--method", choices=["centre", "attention", "entropy", "detector"], default="detector")
     parser.add_argument("--height", type=int, default=96)
     given = parser.parse_args(arguments)
     load = os.getloadavg()[0]

@@ -111,6 +111,15 @@ def models_of(params: Crop, weights: Weights) -> dict[str, str]:
     return {"detector": record["sha256"]}
 
 
+def heavy(params: Crop, weights: Weights) -> tuple[str, ...]:
+    """The modules of a detector's class: the processes that crop share their memory."""
+    if params.method != "detector":
+        return ()
+    module = type(detector_config(weights)).__module__
+    parts = (module.replace(".configuration_", f".{part}_") for part in ("modeling", "image_processing"))
+    return ("torch", "torchvision", *parts)
+
+
 def run() -> None:
     profile = load_params()
     params, weights = profile.crop, profile.models.detector
@@ -122,7 +131,8 @@ def run() -> None:
     code = code_hash("stages/crop.py", "stages/detect.py", "stages/chunks.py")
     work = work_folder("crop", code, params.model_dump_json(), key)
     open_pool.cache_clear()
-    done = run_chunks("crop", "frame", partial(cut, shards=SHARDS, params=params, weights=weights), frames, work)
+    job = partial(cut, shards=SHARDS, params=params, weights=weights)
+    done = run_chunks("crop", "frame", job, frames, work, preload=heavy(params, weights))
     crops = pd.DataFrame(done)
     blind = int(crops.pop("blind").sum())
     clean(CROPS)
