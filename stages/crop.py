@@ -10,6 +10,7 @@ shorter side: a crop chooses where to look and never how near, so the shot scale
 ``crop.keep``; where that finds nothing, attention.
 """
 
+import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -21,14 +22,14 @@ import pandas as pd
 from PIL import Image
 
 from dreamshot.errors import StudyError, main
-from dreamshot.models import detector_config, model_record
+from dreamshot.models import detector_config, model_record, named, source_folder
 from dreamshot.params import Crop, Weights, load_params
 from dreamshot.paths import CROP_ROWS, CROPS, FRAMES, INGEST, MODELS
 from dreamshot.provenance import write_run
 from dreamshot.records import Pool, copy_shards, read_table, write_table
 from dreamshot.seeds import digest
 from dreamshot.work import clean, code_hash, file_hash, work_folder
-from stages.chunks import Done, run_chunks
+from stages.chunks import Done, fresh, run_chunks
 from stages.detect import detector, find, known, place
 
 SHARDS = INGEST / "shards"
@@ -94,13 +95,11 @@ def check_sizes(rows: pd.DataFrame, size: int) -> None:
 
 
 def models_of(params: Crop, weights: Weights) -> dict[str, str]:
-    """The hash of the detector, if one is to place the squares.
+    """The hash of the detector.
 
     Raises:
         StudyError: it was not fetched, is none, or knows nothing of ``crop.keep``.
     """
-    if params.method != "detector":
-        return {}
     record = model_record("detector")
     if (record["source"], record["revision"]) != (weights.source, weights.revision):
         raise StudyError(
@@ -115,9 +114,19 @@ def heavy(params: Crop, weights: Weights) -> tuple[str, ...]:
     """The modules of a detector's class: the processes that crop share their memory."""
     if params.method != "detector":
         return ()
-    module = type(detector_config(weights)).__module__
-    parts = (module.replace(".configuration_", f".{part}_") for part in ("modeling", "image_processing"))
+    with named("detector", weights):
+        config = json.loads((source_folder(weights) / "config.json").read_text())
+        kind = str(config["model_type"]).replace("-", "_")
+    parts = (f"transformers.models.{kind}.{part}_{kind}" for part in ("modeling", "image_processing"))
     return ("torch", "torchvision", *parts)
+
+
+def check(params: Crop, weights: Weights, preload: tuple[str, ...]) -> dict[str, str]:
+    """The models that place the squares, asked in a process of its own: this one never holds a detector's modules."""
+    if params.method != "detector":
+        return {}
+    with fresh(1, preload) as pool:
+        return pool.submit(models_of, params, weights).result()
 
 
 def run() -> None:
@@ -125,14 +134,15 @@ def run() -> None:
     params, weights = profile.crop, profile.models.detector
     rows = read_table(FRAMES)
     check_sizes(rows, params.size)
-    models = models_of(params, weights)
+    modules = heavy(params, weights)
+    models = check(params, weights, modules)
     frames = [Frame(*map(str, row)) for row in zip(rows["frame"], rows["film"], strict=True)]
     key = digest(file_hash(FRAMES), *(file_hash(path) for path in sorted(SHARDS.glob("*.tar"))), *models.values())
     code = code_hash("stages/crop.py", "stages/detect.py", "stages/chunks.py")
     work = work_folder("crop", code, params.model_dump_json(), key)
     open_pool.cache_clear()
     job = partial(cut, shards=SHARDS, params=params, weights=weights)
-    done = run_chunks("crop", "frame", job, frames, work, preload=heavy(params, weights))
+    done = run_chunks("crop", "frame", job, frames, work, preload=modules)
     crops = pd.DataFrame(done)
     blind = int(crops.pop("blind").sum())
     clean(CROPS)
