@@ -1,5 +1,7 @@
-"""Hashes of files are those of their contents, however large the files are."""
+"""Hashes of files are those of their contents, however large the files are; a locked folder has one owner."""
 
+import fcntl
+import os
 from pathlib import Path
 
 import pytest
@@ -29,3 +31,26 @@ def test_a_folder_is_hashed_by_names_and_contents(file: Path) -> None:
     (file.parent / "b").mkdir()
     (file.parent / "b" / "c.txt").write_text("c")
     assert work.folder_hash(file.parent) == digest("a.bin", bytes(range(100)), "b/c.txt", b"c")
+
+
+def is_free(folder: Path) -> bool:
+    """Whether somebody else could have the folder now."""
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(place)
+
+
+def test_a_locked_folder_is_nobody_elses_until_the_end_whatever_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    with work.locked(folder):
+        assert not is_free(folder)
+    assert is_free(folder)
+    with pytest.raises(ValueError, match="on the way"), work.locked(folder):
+        raise ValueError("on the way")
+    assert is_free(folder)

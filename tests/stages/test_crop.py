@@ -1,6 +1,7 @@
 """The square lies on what matters, is as large as it can be and never enlarged."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -261,8 +262,8 @@ def test_classes_are_checked_before_any_frame_is_cut(detecting: Path) -> None:
     (write_captioner, r"config.json says \['Blip2ForConditionalGeneration'\], which finds no objects; take "),
     (lambda folder: folder.mkdir(), r"cannot be loaded \("),
 ])  # fmt: skip
-def test_a_folder_that_is_no_detector_is_one_line(study: Path, write: object, reason: str) -> None:
-    write(study / "wrong")  # type: ignore[operator]
+def test_a_folder_that_is_no_detector_is_one_line(study: Path, write: Callable[[Path], object], reason: str) -> None:
+    write(study / "wrong")
     weights = Weights(source="wrong", revision="")
     with pytest.raises(StudyError, match=rf"^models.detector.source = 'wrong': {reason}") as error:
         load_detector(weights)

@@ -36,14 +36,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
-def study(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it, to change."""
-    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def scores() -> dict[str, Any]:
     found: dict[str, Any] = json.loads((paths.METRICS / "scores.json").read_text())
     return found
@@ -207,9 +199,11 @@ def test_only_labels_of_the_crop_as_it_is_now_are_compared(tmp_path: Path, monke
 def test_labels_of_another_crop_count_for_nothing_but_are_told(study: Path) -> None:
     rows = read_table(paths.LABEL_ROWS)
     rows.loc[rows.index[rows["shot_type"] == "close"][:4], "current"] = False
+    rows.loc[~rows["current"], "seconds"] = 99.0
     write_table(rows, paths.LABEL_ROWS, by=["frame", "turn"])
     run()
     found = metrics("labels")
+    assert (found["timed"], found["seconds_median"]) == (50, 1.5)
     assert (found["labels"], found["outdated"], found["by_type"]["close"]) == (52, 4, 14)
     assert "4 frames have labels of another crop than today’s only, which is not used." in text()
 

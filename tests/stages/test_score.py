@@ -31,14 +31,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
-def study(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it, to change."""
-    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def test_every_picture_of_every_set_has_one_row(study: Path) -> None:
     rows = read_table(paths.SCORE_ROWS)
     pictures = pd.concat([read_table(folder / paths.PICTURE_ROWS) for folder in paths.PAIRS.iterdir()])

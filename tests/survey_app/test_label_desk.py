@@ -117,6 +117,15 @@ def test_quotas_count_what_select_can_use(params: Profile) -> None:
     assert at.state("anna", "first")["queue"][0]["of_film"] == {"close": 0, "medium": 0, "long": 0}
 
 
+def test_medium_close_ups_that_select_drops_fill_no_quota(params: Profile) -> None:
+    at = desk(params)
+    decide(at, "f00", "close", medium_close_up=True)
+    assert at.state("anna", "first")["quotas"][0]["have"] == 1
+    select = params.select.model_copy(update={"medium_close_ups": "drop"})
+    dropping = desk(params.model_copy(update={"select": select}))
+    assert dropping.state("anna", "first")["quotas"][0]["have"] == 0
+
+
 def test_a_film_that_is_full_in_every_shot_type_still_wanted_is_passed_over(params: Profile) -> None:
     at = desk(params)
     for film in (1, 2):  # the quotas of medium and long, four each, are met by these two films
