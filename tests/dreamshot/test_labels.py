@@ -4,6 +4,7 @@ import errno
 import os
 import random
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from dreamshot.labels import (
     looked_twice,
     read_labels,
 )
+from dreamshot.work import locked
 
 SEEN = Seen(films={"f1": "a", "f2": "a", "f3": "b"}, files={"1.png": "f1", "2.png": "f2", "3.png": "f3"})
 
@@ -81,6 +83,17 @@ def test_a_line_that_was_cut_off_does_not_count_and_is_replaced(folder: Path, cu
     assert [label.frame for label in read_labels(folder, SEEN)] == ["f1"]
     append(folder, said("f3", "medium"))
     assert [label.frame for label in read_labels(folder, SEEN)] == ["f1", "f3"]
+
+
+def test_a_row_waits_for_another_server_to_end_its_own(folder: Path) -> None:
+    row = Thread(target=append, args=(folder, said("f1", "close")))
+    with locked(folder):
+        row.start()
+        row.join(timeout=0.3)
+        assert row.is_alive()
+        assert not log_path(folder, "anna").exists()
+    row.join(timeout=10)
+    assert [label.frame for label in read_labels(folder, SEEN)] == ["f1"]
 
 
 def test_a_full_disk_leaves_the_log_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

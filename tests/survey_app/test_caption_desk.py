@@ -1,12 +1,14 @@
 """The caption desk: what is reviewed, what find and replace touches, and that undo brings back what was."""
 
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
 from dreamshot.captions import Reviewed, read_reviewed, write_reviewed
 from dreamshot.errors import StudyError
+from dreamshot.work import locked
 from survey_app.researcher import caption_desk
 from survey_app.researcher.caption_desk import CaptionDesk, Captioned
 from tests.pages import write_pages_study
@@ -121,6 +123,18 @@ def test_what_another_wrote_meanwhile_is_not_lost() -> None:
     other.save("ben", "f2", "two")
     assert set(table()) == {"f1", "f2"}
     assert state(one)["f2"]["caption"] == "two"
+
+
+def test_a_change_waits_for_another_server_to_end_its_own() -> None:
+    at = desk()
+    change = Thread(target=at.save, args=("anna", "f1", "one"))
+    with locked(TABLE.parent):
+        change.start()
+        change.join(timeout=0.3)
+        assert change.is_alive()
+        write_reviewed(TABLE, [Reviewed("f2", "two")])
+    change.join(timeout=10)
+    assert set(table()) == {"f1", "f2"}
 
 
 @pytest.mark.parametrize(
