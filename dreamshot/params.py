@@ -12,12 +12,14 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dreamshot.errors import StudyError
+from dreamshot.samplers import SamplerName
 
 ShotType = Literal["close", "medium", "long"]
 SHOT_TYPES: tuple[ShotType, ...] = get_args(ShotType)
 SetName = Literal["main", "ablation", "control", "strengths"]
 SET_NAMES: tuple[SetName, ...] = get_args(SetName)
 Dtype = Literal["float32", "bfloat16", "float16"]
+Method = Literal["lora", "dreambooth", "textual_inversion"]
 
 Count = Annotated[int, Field(ge=1)]
 CountOrNone = Annotated[int, Field(ge=0)]
@@ -91,6 +93,12 @@ class Weights(Block):
     revision: str
 
 
+class BaseWeights(Weights):
+    """The base, with the licence that what is made of it must carry."""
+
+    licence: Annotated[str, Field(min_length=1)]
+
+
 class ClipWeights(Weights):
     """An open_clip model: with a hub id, ``name`` and ``pretrained`` as open_clip lists them."""
 
@@ -98,7 +106,7 @@ class ClipWeights(Weights):
 
 
 class Models(Block):
-    base: Weights
+    base: BaseWeights
     captioner: Weights
     clip: ClipWeights
     dino: Weights
@@ -112,27 +120,85 @@ class Caption(Block):
     dtype: Dtype
 
 
-class Train(Block):
-    """DreamBooth + LoRA on the UNet's attention, one for each shot type.
+class Prior(Block):
+    """DreamBooth's prior preservation: so many class pictures, which the base draws from ``prompt``, in the loss too."""
 
-    ``min_snr_gamma``: 0 weighs all time steps alike; a small one lets the noisiest count most, in which the shot scale
-    is decided. ``caption_dropout``: the share of prompts left empty; guidance subtracts the empty prompt's prediction,
-    which must know the shot type for the picture to have it.
+    weight: Annotated[float, Field(ge=0)]
+    pictures: CountOrNone
+    prompt: str
+
+    @model_validator(mode="after")
+    def weight_has_pictures(self) -> "Prior":
+        if (self.weight > 0) != (self.pictures > 0):
+            raise ValueError(f"weight {self.weight} and pictures {self.pictures} must both be 0 or both above it")
+        return self
+
+
+class TextEncoder(Block):
+    """Whether the text encoder learns as well (by LoRA, or in full with dreambooth), and how fast."""
+
+    train: bool
+    learning_rate: Positive
+
+
+class Validation(Block):
+    """What is looked at every so many steps.
+
+    ``frames`` test frames give the held-out loss, each at ``draws`` fixed noises and time steps; ``pictures`` of their
+    prompts are drawn.
     """
 
+    every: Count
+    frames: CountOrNone
+    draws: Count
+    pictures: CountOrNone
+
+
+class Train(Block):
+    """One fine-tuning for each shot type.
+
+    ``method``: a LoRA, the whole UNet (dreambooth), or the words of the shot type (textual_inversion). ``batch``:
+    pictures a step; ``accumulate``: in so many pieces. ``rank``, ``lora_alpha``, ``targets``: LoRA only.
+    ``min_snr_gamma``: 0 weighs all time steps alike; a small one lets the noisiest count most, in which the shot scale
+    is decided. ``caption_dropout``: the share of prompts left empty; guidance subtracts the empty prompt's prediction,
+    which must know the shot type for the picture to have it. ``ema_decay``: 0 keeps no average of the weights.
+    """
+
+    method: Method
+    text_encoder: TextEncoder
     rank: Count
     lora_alpha: Positive
     targets: Annotated[list[str], Field(min_length=1)]
+    prior: Prior
     steps: Count
     batch: Count
+    accumulate: Count
+    optimizer: Literal["adamw", "adafactor"]
     learning_rate: Positive
+    schedule: Literal["constant", "linear", "cosine"]
     warmup: CountOrNone
     weight_decay: Annotated[float, Field(ge=0)]
     max_grad_norm: Positive
     min_snr_gamma: Annotated[float, Field(ge=0)]
+    noise_offset: Annotated[float, Field(ge=0)]
     caption_dropout: Annotated[float, Field(ge=0, lt=1)]
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    gradient_checkpointing: bool
     checkpoint_every: Count
+    validation: Validation
     dtype: Dtype
+
+    @model_validator(mode="after")
+    def pieces_are_equal(self) -> "Train":
+        if self.batch % self.accumulate:
+            raise ValueError(f"accumulate {self.accumulate} does not divide batch {self.batch}")
+        return self
+
+    @model_validator(mode="after")
+    def inversion_learns_words_alone(self) -> "Train":
+        if self.method == "textual_inversion" and self.text_encoder.train:
+            raise ValueError("text_encoder.train is for lora and dreambooth; textual_inversion learns words alone")
+        return self
 
 
 class PairSet(Block):
@@ -151,17 +217,32 @@ class Sets(Block):
 
 
 class Generate(Block):
-    """The paper's sampler, DPM++ SDE Karras, and its prompt."""
+    """The prompt and how its pictures are drawn.
+
+    ``identifier``: DreamBooth's rare word, set before the shot type in the prompt; the paper has none. ``batch``:
+    pictures drawn together. ``slab``: the reproducible mode, in which the UNet is always called with so many pictures,
+    padded, so that a picture's bits hang on no batch; 0 calls it with all that are drawn together, which is faster
+    where the batch is large. ``decoder_dtype``: the autoencoder's; what it fails at is decoded again in float32.
+    """
 
     prompt: str
     prompt_ablation: str
     negative_prompt: str
+    identifier: str
+    sampler: SamplerName
     steps: Annotated[int, Field(ge=2)]
     guidance: Annotated[float, Field(ge=1)]
     size: Annotated[int, Field(ge=16, multiple_of=8)]
     batch: Count
+    slab: CountOrNone
     dtype: Dtype
+    decoder_dtype: Dtype
     sets: Sets
+
+    @property
+    def template(self) -> str:
+        """The prompt, its identifier filled in; [shot_type] and [caption] are left."""
+        return self.prompt.replace("[shot_type]", f"{self.identifier} [shot_type]".strip())
 
     @model_validator(mode="after")
     def prompts_have_their_fields(self) -> "Generate":

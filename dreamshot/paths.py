@@ -18,7 +18,7 @@ LABEL_ROWS = SELECT / "labels.parquet"
 CAPTIONED = Path("data/captioned")
 CAPTION_ROWS = CAPTIONED / "captions.parquet"
 
-LORA = Path("data/lora")
+TUNED = Path("data/tuned")
 LORA_FILE = "pytorch_lora_weights.safetensors"
 TRAIN_LOG = "log.csv"
 

@@ -9,7 +9,7 @@ import numpy as np
 from dreamshot.params import Generate, ShotType
 from stages.diffusion import Pipeline, Scheduler, Unet, encode_prompts, from_unit
 from stages.generate.plan import Arm, Chunk
-from stages.generate.sampler import BrownianNoise, guided, sample, scheduler_for, start_noise
+from stages.sampler import BrownianNoise, guided, sample, scheduler_for, start_noise
 
 if TYPE_CHECKING:
     import torch

@@ -22,7 +22,7 @@ from stages.diffusion import caption_rows, reproducible, too_long
 from stages.generate import __main__ as stage
 from stages.generate import draw
 from stages.generate.plan import Arm, arms_of, pairs_of, plan
-from stages.generate.sampler import scheduler_for
+from stages.sampler import scheduler_for
 from stages.train.lora import add_lora, save_lora
 from tests.tiny_models import clip_tokenizer
 from tests.tiny_study import PARAMS, write_params, write_study

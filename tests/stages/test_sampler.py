@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from stages.generate.sampler import BrownianNoise, guided, sample, scheduler_for, start_noise
+from stages.sampler import BrownianNoise, guided, sample, scheduler_for, start_noise
 from tests.tiny_models import base_pipeline
 
 STEPS = 16
