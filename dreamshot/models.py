@@ -126,6 +126,14 @@ def load_base(weights: Weights, dtype: Dtype = "float32") -> "StableDiffusionPip
     return pipeline.to(device())
 
 
+def scheduler_config(weights: Weights) -> dict[str, Any]:
+    """The configuration of the scheduler that the base came with."""
+    from diffusers import PNDMScheduler
+
+    with named("base", weights):
+        return dict(PNDMScheduler.load_config(source_folder(weights) / "scheduler", local_files_only=True))
+
+
 def load_captioner(weights: Weights, dtype: Dtype = "float32") -> tuple[Any, Any]:
     """BLIP-2: (processor, model in eval mode on the device).
 

@@ -94,7 +94,7 @@ class Weights(Block):
 
 
 class BaseWeights(Weights):
-    """The base, with the licence that what is made of it must carry."""
+    """The base, with the licence that what is made of it must carry, as the hub abbreviates it."""
 
     licence: Annotated[str, Field(min_length=1)]
 
@@ -121,7 +121,7 @@ class Caption(Block):
 
 
 class Prior(Block):
-    """DreamBooth's prior preservation: so many class pictures, which the base draws from ``prompt``, in the loss too."""
+    """DreamBooth's prior preservation: so many pictures that the base draws from ``prompt`` are in the loss too."""
 
     weight: Annotated[float, Field(ge=0)]
     pictures: CountOrNone
@@ -139,6 +139,15 @@ class TextEncoder(Block):
 
     train: bool
     learning_rate: Positive
+
+
+class Drawing(Block):
+    """How training draws: the class pictures and those of validation, of the size that is trained on."""
+
+    sampler: SamplerName
+    steps: Annotated[int, Field(ge=2)]
+    guidance: Annotated[float, Field(ge=1)]
+    batch: Count
 
 
 class Validation(Block):
@@ -170,6 +179,7 @@ class Train(Block):
     lora_alpha: Positive
     targets: Annotated[list[str], Field(min_length=1)]
     prior: Prior
+    drawing: Drawing
     steps: Count
     batch: Count
     accumulate: Count

@@ -20,7 +20,8 @@ CAPTION_ROWS = CAPTIONED / "captions.parquet"
 
 TUNED = Path("data/tuned")
 LORA_FILE = "pytorch_lora_weights.safetensors"
-TRAIN_LOG = "log.csv"
+TRAINING = "training"
+LOSSES = "training/plots/metrics/loss.tsv"
 
 PAIRS = Path("data/pairs")
 PICTURE_ROWS = "pictures.parquet"

@@ -35,22 +35,23 @@ class Sampler:
 
 
 KARRAS = {"use_karras_sigmas": True, "timestep_spacing": "linspace"}
-LINSPACE = {"timestep_spacing": "linspace"}
+PLAIN = {"use_karras_sigmas": False, "timestep_spacing": "linspace"}
+ANCESTRAL = {"timestep_spacing": "linspace"}
 MULTISTEP = "DPMSolverMultistepScheduler"
 
 SAMPLERS: dict[SamplerName, Sampler] = {
     "DPM++ SDE Karras": Sampler("DPMSolverSDEScheduler", KARRAS),
-    "DPM++ SDE": Sampler("DPMSolverSDEScheduler", LINSPACE),
+    "DPM++ SDE": Sampler("DPMSolverSDEScheduler", PLAIN),
     "DPM++ 2M SDE Karras": Sampler(MULTISTEP, {**KARRAS, "algorithm_type": "sde-dpmsolver++"}),
     "DPM++ 2M Karras": Sampler(MULTISTEP, KARRAS),
-    "DPM++ 2M": Sampler(MULTISTEP, LINSPACE),
-    "Euler a": Sampler("EulerAncestralDiscreteScheduler", LINSPACE),
-    "Euler": Sampler("EulerDiscreteScheduler", LINSPACE),
-    "Heun": Sampler("HeunDiscreteScheduler", LINSPACE),
+    "DPM++ 2M": Sampler(MULTISTEP, PLAIN),
+    "Euler a": Sampler("EulerAncestralDiscreteScheduler", ANCESTRAL),
+    "Euler": Sampler("EulerDiscreteScheduler", PLAIN),
+    "Heun": Sampler("HeunDiscreteScheduler", PLAIN),
     "DPM2 Karras": Sampler("KDPM2DiscreteScheduler", KARRAS),
     "DPM2 a Karras": Sampler("KDPM2AncestralDiscreteScheduler", KARRAS),
     "LMS Karras": Sampler("LMSDiscreteScheduler", KARRAS),
-    "LMS": Sampler("LMSDiscreteScheduler", LINSPACE),
-    "UniPC": Sampler("UniPCMultistepScheduler", LINSPACE),
+    "LMS": Sampler("LMSDiscreteScheduler", PLAIN),
+    "UniPC": Sampler("UniPCMultistepScheduler", PLAIN),
     "DDIM": Sampler("DDIMScheduler", {"timestep_spacing": "leading"}),
 }

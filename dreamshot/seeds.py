@@ -19,6 +19,11 @@ def seed(study_seed: int, *names: str | int) -> int:
     return int(digest(study_seed, *names), 16) % (1 << SEED_BITS)
 
 
+def picture_seed(study_seed: int, pair: str, *names: str) -> int:
+    """The seed of a pair's pictures, in [0, 2**53): what A1111's seed field holds without rounding."""
+    return seed(study_seed, pair, *names) % (1 << 53)
+
+
 def frame_id(film: str, content: bytes) -> str:
     """Sixteen hex digits for a frame, from its film and its file's bytes."""
     return digest("frame", film, content)[:16]

@@ -65,11 +65,18 @@ def work_folder(stage: str, *key: str) -> Path:
     return folder
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file by one atomic rename: it is there whole or not at all, even after kill -9."""
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A path to write to that becomes ``path`` by one rename: it is there whole or not at all, even after kill -9."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_bytes(data)
+    yield part
     part.replace(path)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file's content by one atomic rename."""
+    with atomic(path) as part:
+        part.write_bytes(data)
 
 
 @contextmanager

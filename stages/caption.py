@@ -186,7 +186,7 @@ def run(arguments: Sequence[str] = ()) -> None:
     reproducible(threads())
     raw = raw_captions(loader(params, frames, pool), frames, pool, params.caption, work)
     rows = with_captions(rows, raw, reviewed).assign(captioner=captioner_name())
-    rows = rows.assign(flags=flagged(rows, count_tokens, params.generate.prompt))[COLUMNS]
+    rows = rows.assign(flags=flagged(rows, count_tokens, params.generate.template))[COLUMNS]
     folder = clean(CAPTIONED)
     write_table(rows, CAPTION_ROWS, by="frame")
     count, odd = used(rows), int((rows["flags"] != "").sum())

@@ -29,6 +29,8 @@ TRAIN = {
     "learning_rate": 0.05,
     "warmup": 2,
     "checkpoint_every": 2,
+    "validation": {"every": 4, "frames": 2, "draws": 2, "pictures": 1},
+    "drawing": {"sampler": "DPM++ SDE Karras", "steps": 2, "guidance": 3.0, "batch": 2},
 }
 SETS = {
     "main": {"per_type": 3, "repetitions": 1, "strengths": [1.0]},
@@ -46,7 +48,7 @@ def tiny_block(block: dict[str, Any], **changes: dict[str, Any]) -> dict[str, An
     block["select"].update(train=4, test=3)
     block["caption"].update(batch=4, max_new_tokens=5)
     block["train"].update(TRAIN, dtype="float32", min_snr_gamma=0.0, caption_dropout=0.0)
-    block["generate"].update(steps=3, guidance=3.0, size=PICTURE_SIZE, batch=2, dtype="float32", sets=SETS)
+    block["generate"].update(steps=3, guidance=3.0, size=PICTURE_SIZE, batch=4, slab=2, dtype="float32", sets=SETS)
     for group, values in changes.items():
         block[group].update(values)
     return block

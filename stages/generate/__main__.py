@@ -1,16 +1,15 @@
-"""Draw one set of pairs: the same prompt, seed and noise with and without the LoRA.
+"""Draw one set of pairs: the same prompt, seed and noise with and without the fine-tuning.
 
     python -m stages.generate main
 
 The sets are main, ablation (no shot type in the prompt), control (the baseline with two seeds) and strengths.
-Reads the captions of the test frames and ``data/lora/``, writes ``data/pairs/<set>/``: ``pictures.parquet`` with a row
+Reads the captions of the test frames and ``data/tuned/``, writes ``data/pairs/<set>/``: ``pictures.parquet`` with a row
 for each picture, the pictures in shards, and ``run.json``. Killed and started again, it redoes at most a chunk.
 """
 
 import argparse
 import json
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,97 +19,94 @@ from typing import Any
 
 import pandas as pd
 
-from dreamshot.errors import StudyError, main
+from dreamshot.captions import CLIP_TOKENS
+from dreamshot.errors import main
 from dreamshot.models import device, load_base, model_hash
-from dreamshot.params import Profile, SetName, ShotType, load_params, set_argument
-from dreamshot.paths import LORA, LORA_FILE, PAIRS, PICTURE_ROWS
+from dreamshot.params import Method, Profile, SetName, ShotType, load_params, set_argument
+from dreamshot.paths import PAIRS, PICTURE_ROWS, RUN, TUNED
 from dreamshot.provenance import threads, write_run
 from dreamshot.records import picture_hash, write_shards, write_table
 from dreamshot.seeds import digest
-from dreamshot.work import clean, code_hash, file_hash, work_folder, write_atomic
+from dreamshot.work import clean, code_hash, work_folder, write_atomic
+from stages.artist import Artist, Failure, Manner, Request, artist_for
 from stages.chunks import executor, share_out
-from stages.diffusion import Pipeline, caption_rows, cast, reproducible, too_long
-from stages.generate.draw import Artist
-from stages.generate.plan import Arm, Chunk, arms_of, plan
+from stages.diffusion import caption_rows, reproducible
+from stages.generate.manifest import Job, Outcome, counts, cut, job_for, row_of
+from stages.generate.plan import Arm, Chunk, Pair, arms_of, plan
+from stages.tuning import tuner, weights_hash
 
-CODE = ("stages/generate", "stages/diffusion.py")  # chunks.py shares out the work and changes no picture
+CODE = (  # chunks.py shares out the work and changes no picture, manifest.py says what was drawn
+    "stages/generate/__main__.py", "stages/generate/plan.py", "stages/artist.py", "stages/sampler.py",
+    "stages/diffusion.py", "stages/tuning",
+)  # fmt: skip
 
 
-def lora_hashes(chunks: Sequence[Chunk], arms: Sequence[Arm]) -> dict[ShotType, str]:
-    """SHA-256 of each LoRA that the set needs."""
-    if not any(arm.lora for arm in arms):
+def method_of(shot_type: ShotType) -> Method:
+    """How a shot type was trained, as its record says."""
+    record = json.loads((TUNED / shot_type / RUN).read_text())
+    method: Method = record["params"]["method"]
+    return method
+
+
+def hashes_of(chunks: Sequence[Chunk], arms: Sequence[Arm]) -> dict[ShotType, str]:
+    """SHA-256 of the weights of each fine-tuning that the set needs."""
+    if not any(arm.tuned for arm in arms):
         return {}
-    found: dict[ShotType, str] = {}
-    for shot_type in dict.fromkeys(chunk.shot_type for chunk in chunks):
-        path = LORA / shot_type / LORA_FILE
-        if not path.is_file():
-            raise StudyError(f"{path}: no such LoRA; run `python -m stages.train {shot_type}`")
-        found[shot_type] = file_hash(path)
-    return found
+    return {shot_type: weights_hash(shot_type) for shot_type in dict.fromkeys(chunk.shot_type for chunk in chunks)}
 
 
-def load_artist(params: Profile, shot_types: Sequence[ShotType]) -> Artist:
-    """The base with the LoRAs as adapters named by shot type; the autoencoder stays in float32, a picture at a time."""
-    pipeline: Pipeline = load_base(params.models.base)
-    for shot_type in shot_types:
-        add_adapter(pipeline, shot_type)
-    cast(pipeline.unet, params.generate.dtype)
-    cast(pipeline.vae, "float32")
-    pipeline.vae.enable_slicing()
-    return Artist(pipeline, params.generate)
-
-
-def add_adapter(pipeline: Pipeline, shot_type: ShotType) -> None:
-    """Load a LoRA as the adapter named ``shot_type``."""
-    folder = LORA / shot_type
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Already found a `peft_config`")  # three adapters are meant
-            pipeline.unet.load_lora_adapter(folder, weight_name=LORA_FILE, adapter_name=shot_type, prefix="unet")
-    except Exception as error:
-        reason = " ".join(str(error).split())[:160]
-        raise StudyError(
-            f"{folder / LORA_FILE}: does not fit the base ({reason}); run `python -m stages.train {shot_type}`"
-        ) from None
-
-
-def chunk_path(work: Path, chunk: Chunk, arms: Sequence[Arm], lora: str) -> Path:
+def chunk_path(work: Path, chunk: Chunk, arms: Sequence[Arm], weights: str) -> Path:
     """A chunk's file in the work folder, named by all that its pictures depend on beside the folder's key."""
     parts = [(pair.picture(arm), pair.prompt, pair.seed_of(arm)) for pair in chunk.pairs for arm in arms]
-    return work / f"{digest(lora, *(part for item in parts for part in item))[:32]}.safetensors"
+    return work / f"{digest(weights, *(part for item in parts for part in item))[:32]}.safetensors"
 
 
 def draw_chunk(artist: Artist, chunk: Chunk, arms: Sequence[Arm], path: Path) -> None:
-    """Draw a chunk and write it by one atomic rename: pixels by picture id, and which failed."""
+    """Draw a chunk and write it by one atomic rename: pixels by picture id, what failed and what was retried."""
     from safetensors.numpy import save
 
-    drawn = list(artist.draw(chunk, arms))
-    failed = json.dumps([key for key, _, wrong in drawn if wrong])
-    write_atomic(path, save({key: pixels for key, pixels, _ in drawn}, metadata={"failed": failed}))
+    wanted = {
+        pair.picture(arm): Request(pair.prompt, pair.seed_of(arm), arm.strength) for pair in chunk.pairs for arm in arms
+    }
+    drawn = dict(zip(wanted, artist.draw(list(wanted.values())), strict=True))
+    told = {
+        "failed": json.dumps({key: picture.failure for key, picture in drawn.items() if picture.failure}),
+        "retried": json.dumps([key for key, picture in drawn.items() if picture.retried]),
+    }
+    write_atomic(path, save({key: picture.pixels for key, picture in drawn.items()}, metadata=told))
 
 
 @dataclass(frozen=True)
 class Studio:
     """All that decides how a picture is drawn, in a form that another process can be sent.
 
-    settings: the profile as JSON. base: the base's SHA-256. loras: (shot type, SHA-256) of the LoRAs.
+    settings: the profile as JSON. base: the base's SHA-256. weights: (shot type, SHA-256) of the fine-tunings.
     """
 
     settings: str
     base: str
-    loras: tuple[tuple[ShotType, str], ...]
+    weights: tuple[tuple[ShotType, str], ...]
 
 
 @lru_cache(maxsize=1)
 def open_studio(studio: Studio) -> Artist:
     """The artist of this process, which computes with one thread: its bits do not hang on how many others there are."""
     reproducible(1)
-    return load_artist(Profile.model_validate_json(studio.settings), [shot_type for shot_type, _ in studio.loras])
+    params = Profile.model_validate_json(studio.settings)
+    settings = params.generate
+    manner = Manner(
+        settings.sampler, settings.steps, settings.guidance, settings.size, settings.negative_prompt, settings.slab
+    )
+    return artist_for(load_base(params.models.base), manner, settings.dtype, settings.decoder_dtype)
 
 
 def draw_in(studio: Studio, chunk: Chunk, arms: Sequence[Arm], path: Path) -> int:
     """Draw a chunk in whatever process this is; returns the number of pictures."""
-    draw_chunk(open_studio(studio), chunk, arms, path)
+    artist = open_studio(studio)
+    if any(arm.tuned for arm in arms):
+        folder, method = TUNED / chunk.shot_type, method_of(chunk.shot_type)
+        artist.use(chunk.shot_type, lambda: tuner(method).load(artist.pipeline, chunk.shot_type, folder))
+    draw_chunk(artist, chunk, arms, path)
     return len(chunk.pairs) * len(arms)
 
 
@@ -128,8 +124,6 @@ def draw_missing(
     missing = [(chunk, path) for chunk, path in zip(chunks, paths, strict=True) if not path.is_file()]
     total = sum(len(chunk.pairs) for chunk in chunks) * len(arms)
     left = sum(len(chunk.pairs) for chunk, _ in missing) * len(arms)
-    if missing:
-        report_long_prompts(open_studio(studio), chunks)  # what is open here need not be opened in a forked process
     with (
         tqdm(total=total, initial=total - left, desc=f"generate {set_name}", unit="picture") as bar,
         executor(min(artists(), len(missing))) as pool,
@@ -137,26 +131,29 @@ def draw_missing(
         share_out(pool, [partial(draw_in, studio, chunk, arms, path) for chunk, path in missing], bar)
 
 
-def report_long_prompts(artist: Artist, chunks: Sequence[Chunk]) -> None:
+def report_long_prompts(chunks: Sequence[Chunk], tokens: dict[str, int]) -> None:
     """Say how many prompts the text encoder cuts, and one of them."""
-    cut = too_long(artist.pipeline.tokenizer, (pair.prompt for chunk in chunks for pair in chunk.pairs))
-    if cut:
-        limit = artist.pipeline.tokenizer.model_max_length
-        print(f"generate: {len(cut)} prompts exceed {limit} tokens and are cut, as {cut[0]!r}", file=sys.stderr)
+    long = [
+        text for text in dict.fromkeys(pair.prompt for chunk in chunks for pair in chunk.pairs) if cut(tokens[text])
+    ]
+    if long:
+        print(f"generate: {len(long)} prompts exceed {CLIP_TOKENS} tokens and are cut, as {long[0]!r}", file=sys.stderr)
 
 
 class Drawn:
-    """The pictures in the chunks' files, by id."""
+    """What the chunks' files hold: pictures by id, what was wrong with some of them, and which were decoded twice."""
 
     def __init__(self, paths: Sequence[Path], stack: ExitStack) -> None:
         from safetensors import safe_open
 
         self._files: dict[str, Any] = {}
-        self.failed: set[str] = set()
+        self.failed: dict[str, Failure] = {}
+        self.retried: set[str] = set()
         for path in paths:
             file = stack.enter_context(safe_open(path, framework="np"))
             self._files.update(dict.fromkeys(file.keys(), file))
             self.failed.update(json.loads(file.metadata()["failed"]))
+            self.retried.update(json.loads(file.metadata()["retried"]))
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         """(id, pixels) by id."""
@@ -166,41 +163,34 @@ class Drawn:
         return self._files[key].get_tensor(key)
 
 
-def rows_of(
-    set_name: SetName, chunks: Sequence[Chunk], arms: Sequence[Arm], drawn: Drawn, loras: dict[ShotType, str]
-) -> pd.DataFrame:
-    """A row for each picture."""
-    return pd.DataFrame(
-        {
-            "picture": pair.picture(arm), "pair": pair.pair, "set": set_name, "shot_type": pair.shot_type,
-            "frame": pair.frame, "film": pair.film, "repetition": pair.repetition, "arm": arm.name,
-            "strength": arm.strength, "prompt": pair.prompt, "seed": pair.seed_of(arm),
-            "pixels": picture_hash(drawn[pair.picture(arm)]), "failed": pair.picture(arm) in drawn.failed,
-            "lora": loras[pair.shot_type] if arm.lora else "",
-        }
-        for chunk in chunks for pair in chunk.pairs for arm in arms
-    )  # fmt: skip
-
-
 def work_for(params: Profile, base: str) -> Path:
     """The work folder: the sets' sizes are no part of its key, for each chunk's name says what is in it."""
-    settings = params.generate.model_dump(mode="json", exclude={"sets", "prompt", "prompt_ablation"})
+    words = {"sets", "prompt", "prompt_ablation", "identifier"}
+    settings = params.generate.model_dump(mode="json", exclude=words)
     return work_folder("generate", code_hash(*CODE), json.dumps(settings, sort_keys=True), base, device())
 
 
+def outcome(drawn: Drawn, pair: Pair, arm: Arm) -> Outcome:
+    """What came of one picture."""
+    key = pair.picture(arm)
+    return Outcome(picture_hash(drawn[key]), drawn.failed.get(key, ""), key in drawn.retried)
+
+
 def write_set(
-    set_name: SetName, params: Profile, chunks: Sequence[Chunk], arms: Sequence[Arm], paths: Sequence[Path],
-    loras: dict[ShotType, str],
-) -> pd.DataFrame:  # fmt: skip
+    set_name: SetName, job: Job, chunks: Sequence[Chunk], arms: Sequence[Arm], paths: Sequence[Path]
+) -> pd.DataFrame:
     """Gather the chunks into the set's folder; return its rows."""
     folder = clean(PAIRS / set_name)
     with ExitStack() as stack:
         drawn = Drawn(paths, stack)
-        rows = rows_of(set_name, chunks, arms, drawn, loras)
+        rows = pd.DataFrame(
+            row_of(set_name, job, pair, arm, outcome(drawn, pair, arm))
+            for chunk in chunks for pair in chunk.pairs for arm in arms
+        )  # fmt: skip
         write_shards(iter(drawn), folder / "shards")
     write_table(rows, folder / PICTURE_ROWS, by="picture")
-    facts = {"set": set_name, "seed": params.seed, "loras": loras}
-    write_run(folder, params.generate, {"base": model_hash("base")}, pictures=len(rows), **facts)
+    facts = {"set": set_name, "seed": job.params.seed, "weights": job.weights, **counts(rows)}
+    write_run(folder, job.params.generate, {"base": model_hash("base")}, **facts)
     return rows
 
 
@@ -208,13 +198,18 @@ def generate(params: Profile, set_name: SetName) -> None:
     """Draw one set."""
     chunks = plan(set_name, caption_rows("test"), params)
     arms = arms_of(set_name, getattr(params.generate.sets, set_name))
-    loras = lora_hashes(chunks, arms)
+    weights = hashes_of(chunks, arms)
+    job = job_for(params, chunks, {shot_type: method_of(shot_type) for shot_type in weights}, weights)
+    report_long_prompts(chunks, job.tokens)
     work = work_for(params, model_hash("base"))
-    paths = [chunk_path(work, chunk, arms, loras.get(chunk.shot_type, "")) for chunk in chunks]
-    studio = Studio(params.model_dump_json(), model_hash("base"), tuple(loras.items()))
+    paths = [chunk_path(work, chunk, arms, job.weights.get(chunk.shot_type, "")) for chunk in chunks]
+    studio = Studio(params.model_dump_json(), model_hash("base"), tuple(job.weights.items()))
     draw_missing(studio, chunks, arms, paths, set_name)
-    rows = write_set(set_name, params, chunks, arms, paths, loras)
-    print(f"generate {set_name}: {rows['pair'].nunique()} pairs, {len(rows)} pictures, {rows['failed'].sum()} failed")
+    told = counts(write_set(set_name, job, chunks, arms, paths))
+    print(
+        f"generate {set_name}: {told['pairs']} pairs, {told['pictures']} pictures, {told['failed']} failed, "
+        f"{told['retried']} decoded twice, {told['cut']} of a prompt that is cut"
+    )
 
 
 def run(arguments: Sequence[str]) -> None:

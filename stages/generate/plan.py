@@ -9,7 +9,7 @@ import pandas as pd
 from dreamshot.captions import prompt
 from dreamshot.errors import StudyError
 from dreamshot.params import SHOT_TYPES, PairSet, Profile, SetName, ShotType
-from dreamshot.seeds import digest, pair_id, picture_id, seed
+from dreamshot.seeds import digest, pair_id, picture_id, picture_seed
 
 ArmName = Literal["baseline", "ours", "other"]
 
@@ -22,7 +22,7 @@ class Arm:
     strength: float = 0.0
 
     @property
-    def lora(self) -> bool:
+    def tuned(self) -> bool:
         return self.name == "ours"
 
 
@@ -80,7 +80,7 @@ def chosen(rows: pd.DataFrame, shot_type: ShotType, count: int, study_seed: int)
 def pairs_of(set_name: SetName, shot_type: ShotType, rows: pd.DataFrame, params: Profile) -> list[Pair]:
     """A set's pairs of one shot type, by id."""
     settings: PairSet = getattr(params.generate.sets, set_name)
-    template = params.generate.prompt_ablation if set_name == "ablation" else params.generate.prompt
+    template = params.generate.prompt_ablation if set_name == "ablation" else params.generate.template
     pairs = []
     for row in chosen(rows, shot_type, settings.per_type, params.seed).itertuples():
         for repetition in range(settings.repetitions):
@@ -89,7 +89,7 @@ def pairs_of(set_name: SetName, shot_type: ShotType, rows: pd.DataFrame, params:
                 Pair(
                     pair=pair, shot_type=shot_type, frame=str(row.frame), film=str(row.film), repetition=repetition,
                     prompt=prompt(template, shot_type, str(row.caption)),
-                    seed=seed(params.seed, pair), other_seed=seed(params.seed, pair, "other"),
+                    seed=picture_seed(params.seed, pair), other_seed=picture_seed(params.seed, pair, "other"),
                 )
             )  # fmt: skip
     return sorted(pairs, key=lambda item: item.pair)
@@ -101,9 +101,7 @@ def chunks_of(pairs: Sequence[Pair], size: int) -> list[Chunk]:
 
 
 def plan(set_name: SetName, rows: pd.DataFrame, params: Profile) -> list[Chunk]:
-    """All chunks of a set, shot type after shot type."""
-    return [
-        chunk
-        for shot_type in SHOT_TYPES
-        for chunk in chunks_of(pairs_of(set_name, shot_type, rows, params), params.generate.batch)
-    ]
+    """All chunks of a set, shot type after shot type: of ``generate.batch`` pictures, or one pair if it has more."""
+    arms = arms_of(set_name, getattr(params.generate.sets, set_name))
+    size = max(1, params.generate.batch // len(arms))
+    return [chunk for shot_type in SHOT_TYPES for chunk in chunks_of(pairs_of(set_name, shot_type, rows, params), size)]

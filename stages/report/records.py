@@ -40,12 +40,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_logs() -> pd.DataFrame:
-    """The training losses of all shot types: shot_type, step, loss."""
+    """The training losses of all shot types, as dvclive has written them: shot_type, step, loss."""
     parts = [pd.DataFrame(columns=["shot_type", "step", "loss"])]
     for name in SHOT_TYPES:
-        path = paths.LORA / name / paths.TRAIN_LOG
+        path = paths.TUNED / name / paths.LOSSES
         if path.is_file():
-            parts.append(pd.read_csv(path)[["step", "loss"]].assign(shot_type=name))
+            parts.append(pd.read_csv(path, sep="\t").assign(shot_type=name))
     filled = [part for part in parts if len(part)]
     return pd.concat(filled, ignore_index=True)[["shot_type", "step", "loss"]] if filled else parts[0]
 

@@ -1,10 +1,11 @@
-"""Teach the base one shot type: DreamBooth with a LoRA on the UNet's attention.
+"""Teach the base one shot type: by a LoRA, by DreamBooth in full, or by textual inversion.
 
     python -m stages.train close
 
-Reads the captions of the training frames and their crops, writes ``data/lora/<shot type>/``: the LoRA in diffusers'
-format, ``log.csv`` with the loss of each step, and ``run.json``. Killed and started again, it goes on from its last
-checkpoint and ends with the same bits.
+Reads the captions of the training frames and their crops, writes ``data/tuned/<shot type>/``: what was learned in the
+formats that others read, a model card, ``training/`` with losses and validation pictures as dvclive writes them, and
+``run.json``. Killed and started again, it goes on from its last checkpoint and ends with the same bits. On several
+GPUs: ``accelerate launch -m stages.train close``, then ``dvc commit train``.
 """
 
 import argparse
@@ -14,90 +15,132 @@ from functools import cache, partial
 from pathlib import Path
 
 from dreamshot.errors import StudyError, main
-from dreamshot.models import device, load_base, model_hash
-from dreamshot.params import Profile, ShotType, load_params, shot_type_argument
-from dreamshot.paths import CROPS, LORA, TRAIN_LOG
+from dreamshot.models import device, load_base, model_hash, model_record
+from dreamshot.params import Dtype, Profile, ShotType, load_params, shot_type_argument
+from dreamshot.paths import TRAINING, TUNED
 from dreamshot.provenance import threads, write_run
-from dreamshot.records import Pool
 from dreamshot.seeds import seed
-from dreamshot.work import clean, code_hash, file_hash, work_folder
+from dreamshot.work import clean, code_hash, work_folder, write_atomic
 from stages.diffusion import Pipeline, cast, reproducible
-from stages.train.data import Example, cached, data_hash, examples_of
-from stages.train.loop import Run, optimizer_of, train
-from stages.train.lora import add_lora, save_lora
+from stages.train import watch
+from stages.train.card import card
+from stages.train.checkpoint import load_checkpoint, save_checkpoint
+from stages.train.data import Data, cached, read_data
+from stages.train.loop import Run, averaged, optimizer_of, train
+from stages.train.prior import with_prior
+from stages.tuning import tuner, weights_hash
 
-CODE = ("stages/train", "stages/diffusion.py")
+CODE = ("stages/train", "stages/tuning", "stages/artist.py", "stages/sampler.py", "stages/diffusion.py")
+CHECKPOINT = "state.safetensors"
 
 
-def prepare(
-    params: Profile, shot_type: ShotType, examples: Sequence[Example], pool: Pool, work: Path
-) -> tuple[Run, Pipeline]:
-    """Load the base, fill the cache, put a fresh LoRA into the UNet."""
+def learns_text(params: Profile) -> bool:
+    """Whether prompts' embeddings change while it trains."""
+    return params.train.method == "textual_inversion" or params.train.text_encoder.train
+
+
+def base_dtype(params: Profile) -> Dtype:
+    """The UNet's own; weights that learn are float32 whatever they are computed with."""
+    return "float32" if params.train.method == "dreambooth" else params.train.dtype
+
+
+def prepare(params: Profile, shot_type: ShotType, data: Data) -> Run:
+    """Load the base, fill the cache, make the base ready to learn."""
+    import torch
+    from accelerate import Accelerator
     from diffusers import DDPMScheduler
+    from diffusers.training_utils import EMAModel
 
+    settings = params.train
+    accelerator = Accelerator()
+    if settings.batch % (settings.accumulate * accelerator.num_processes):
+        raise StudyError(
+            f"train.batch = {settings.batch}: cannot be cut into {accelerator.num_processes} processes' "
+            f"{settings.accumulate} equal pieces; change train.batch or train.accumulate"
+        )
     load: Callable[[], Pipeline] = cache(partial(load_base, params.models.base))
-    data = cached(load, examples, pool, work / "cache.safetensors")
+    found = cached(load, data, model_hash("base"), with_text=not learns_text(params))
     pipeline = load()
+    cast(pipeline.unet, base_dtype(params))
     seed_of = partial(seed, params.seed, "train", shot_type)
-    cast(pipeline.unet, params.train.dtype)
-    weights = add_lora(pipeline.unet, params.train, seed_of("init"))
-    run = Run(
-        unet=pipeline.unet,
-        vae=pipeline.vae,
+    weights = tuner(settings.method).begin(pipeline, shot_type, settings, seed_of("init"))
+    if settings.gradient_checkpointing:
+        pipeline.unet.enable_gradient_checkpointing()
+    return Run(
+        pipeline=pipeline,
         scheduler=DDPMScheduler.from_config(pipeline.scheduler.config),
         weights=weights,
-        optimizer=optimizer_of(weights, params.train),
-        examples=examples,
-        cache=data,
-        params=params.train,
+        optimizer=optimizer_of(weights, settings),
+        scaler=torch.amp.GradScaler(pipeline.device.type, enabled=settings.dtype == "float16"),
+        average=EMAModel(weights.values(), decay=settings.ema_decay) if settings.ema_decay else None,
+        accelerator=accelerator,
+        data=data,
+        cache=found,
+        params=settings,
         seed_of=seed_of,
     )
-    return run, pipeline
 
 
-def train_with_progress(run: Run, checkpoint: Path, shot_type: ShotType) -> None:
-    """Train behind a progress bar that starts where the checkpoint ended."""
+def train_with_progress(run: Run, work: Path, shot_type: ShotType) -> None:
+    """Train behind a progress bar that starts where the checkpoint ended; only the first process writes."""
     from tqdm import tqdm
 
-    with tqdm(total=run.params.steps, desc=f"train {shot_type}", unit="step") as bar:
+    first, checkpoint, live_folder = run.accelerator.is_main_process, work / CHECKPOINT, TUNED / shot_type / TRAINING
+    if checkpoint.is_file():
+        load_checkpoint(run, checkpoint)
+    run.accelerator.wait_for_everyone()
+    with tqdm(
+        total=run.params.steps, initial=run.step, desc=f"train {shot_type}", unit="step", disable=not first
+    ) as bar, watch.live(live_folder, work, first) as live:  # fmt: skip
 
-        def show(run: Run) -> None:
-            if bar.n == 0:
-                bar.n = bar.initial = run.step - 1
-            bar.set_postfix(loss=f"{run.losses[-1]:.4f}", refresh=False)
+        def tick(run: Run) -> None:
+            bar.set_postfix(loss=f"{run.log.losses[-1]:.4f}", refresh=False)
             bar.update()
+            live.show(run.log)
 
-        train(run, checkpoint, show)
+        def keep(run: Run) -> None:
+            if first:
+                save_checkpoint(run, checkpoint)
+
+        train(run, partial(watch.look, folder=work), keep, tick)
+        live.finish(run.log)
 
 
-def log_csv(losses: Sequence[float]) -> str:
-    """The losses as CSV, steps counted from 1."""
-    return "step,loss\n" + "".join(f"{step},{loss:.6f}\n" for step, loss in enumerate(losses, 1))
-
-
-def teach(params: Profile, shot_type: ShotType) -> None:
-    """Train one LoRA and write it."""
-    if params.train.dtype == "float16":
-        raise StudyError("train.dtype = 'float16': training needs bfloat16 or float32; take bfloat16 on a GPU")
-    examples, pool = examples_of(shot_type, params.generate.prompt), Pool(CROPS / "shards")
-    data, base = data_hash(examples, pool), model_hash("base")
-    settings = params.train.model_dump_json()
-    work = work_folder("train", code_hash(*CODE), settings, str(params.seed), shot_type, base, data, device())
-    reproducible(threads())
-    run, pipeline = prepare(params, shot_type, examples, pool, work)
-    train_with_progress(run, work / "state.safetensors", shot_type)
-    folder = clean(LORA / shot_type)
-    path = save_lora(pipeline.unet, folder)
-    (folder / TRAIN_LOG).write_text(log_csv(run.losses))
+def write(run: Run, params: Profile, shot_type: ShotType) -> None:
+    """Write what was learned, with its record and its card."""
+    folder = clean(TUNED / shot_type, keep=[TRAINING])
+    with averaged(run):
+        tuner(run.params.method).save(run.pipeline, shot_type, run.params, folder)
     facts = {
         "shot_type": shot_type,
         "seed": params.seed,
-        "frames": len(examples),
-        "data": data,
+        "frames": len(run.data.train),
+        "class_pictures": len(run.data.prior),
+        "data": run.data.hash,
     }
-    write_run(folder, params.train, {"base": base}, lora=file_hash(path), **facts)
-    last = run.losses[-20:]
-    print(f"train {shot_type}: {run.step} steps on {len(examples)} frames, loss {sum(last) / len(last):.4f} at the end")
+    write_run(folder, run.params, {"base": model_hash("base")}, **facts)
+    text = card(params, shot_type, run, model_record("base"), weights_hash(shot_type))
+    write_atomic(folder / "README.md", text.encode())
+
+
+def teach(params: Profile, shot_type: ShotType) -> None:
+    """Train one shot type and write it."""
+    reproducible(threads())
+    base = model_hash("base")
+    fresh = partial(load_base, params.models.base)
+    data = with_prior(read_data(params, shot_type), fresh, params, shot_type, base)
+    settings = params.train.model_dump_json()
+    work = work_folder("train", code_hash(*CODE), settings, str(params.seed), shot_type, base, data.hash, device())
+    run = prepare(params, shot_type, data)
+    train_with_progress(run, work, shot_type)
+    if run.accelerator.is_main_process:
+        write(run, params, shot_type)
+        last, held = run.log.losses[-20:], run.log.held_out
+        told = f"; held out {held[0]:.4f} before, {held[run.step]:.4f} after" if held else ""
+        print(
+            f"train {shot_type}: {run.step} steps on {len(data.train)} frames, "
+            f"loss {sum(last) / len(last):.4f} at the end{told}"
+        )
 
 
 def run(arguments: Sequence[str]) -> None:

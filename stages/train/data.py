@@ -1,69 +1,105 @@
-"""The training examples, and the cache of what never changes while training: latents by frame, text by prompt."""
+"""The training examples, and the cache of what never changes: latents by picture, text by prompt, never by step."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from dreamshot.captions import prompt
 from dreamshot.errors import StudyError
-from dreamshot.params import ShotType
-from dreamshot.paths import CAPTION_ROWS
+from dreamshot.models import device
+from dreamshot.params import Profile, ShotType
+from dreamshot.paths import CAPTION_ROWS, CROPS
 from dreamshot.records import Pool, picture_hash
 from dreamshot.seeds import digest
-from dreamshot.work import write_atomic
+from dreamshot.work import code_hash, work_folder, write_atomic
 from stages.diffusion import Pipeline, caption_rows, encode_prompts
 
 if TYPE_CHECKING:
     import torch
 
-ENCODE_BATCH = 8
+Pixels = Callable[[], np.ndarray]
+CODE = ("stages/train/data.py", "stages/diffusion.py")
 
 
 @dataclass(frozen=True)
 class Example:
-    """A frame and the prompt that it teaches."""
+    """A picture, by the SHA-256 of its pixels, and the prompt that it teaches."""
 
-    frame: str
+    picture: str
     prompt: str
 
 
 @dataclass(frozen=True)
-class Cache:
-    """What the frozen models say: looked up by what a thing is, never by the step that uses it.
+class Data:
+    """What is trained on, the class pictures that keep the prior, what is held out; and how each picture is read."""
 
-    mean, std: by frame, (channels, height, width), the autoencoder's posterior. text: by prompt, the empty one among
-    them, (tokens, width).
+    train: list[Example]
+    prior: list[Example]
+    held_out: list[Example]
+    pixels: Mapping[str, Pixels]
+
+    @property
+    def all(self) -> list[Example]:
+        return [*self.train, *self.prior, *self.held_out]
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 (hex) of every picture and prompt."""
+        parts = ((len(group), item.picture, item.prompt) for group in self.groups for item in group)
+        return digest(*(part for item in parts for part in item))
+
+    @property
+    def groups(self) -> tuple[list[Example], list[Example], list[Example]]:
+        return self.train, self.prior, self.held_out
+
+
+def rows_of(shot_type: ShotType, split: str) -> pd.DataFrame:
+    """The captions of one split and shot type, in the order of the frames' ids."""
+    rows = caption_rows(split)
+    return rows[rows["shot_type"] == shot_type].reset_index(drop=True)
+
+
+def read_data(params: Profile, shot_type: ShotType) -> Data:
+    """The training frames of a shot type, and of its test frames those that are held out, without class pictures.
+
+    Raises:
+        StudyError: there is no training frame.
+    """
+    rows, test = rows_of(shot_type, "train"), rows_of(shot_type, "test")
+    if rows.empty:
+        raise StudyError(f"{CAPTION_ROWS}: no training frame of shot type {shot_type!r}; label some, run select again")
+    rank = test["frame"].map(lambda frame: digest(params.seed, "held out", frame)).sort_values().index
+    test = test.loc[rank[: params.train.validation.frames]]
+    pool, pixels = Pool(CROPS / "shards"), {}
+    groups: dict[str, list[Example]] = {}
+    for name, part in (("train", rows), ("held_out", test)):
+        found = groups[name] = []
+        for frame, caption in zip(part["frame"], part["caption"], strict=True):
+            picture = picture_hash(pool.pixels(frame))
+            pixels[picture] = partial(pool.pixels, frame)
+            found.append(Example(picture, prompt(params.generate.template, shot_type, caption)))
+    return Data(train=groups["train"], prior=[], held_out=groups["held_out"], pixels=pixels)
+
+
+# --- the cache ---
+
+
+@dataclass(frozen=True)
+class Cache:
+    """What the frozen models say, looked up by what a thing is.
+
+    mean, std: by picture, (channels, height, width), the autoencoder's posterior. text: by prompt, the empty one among
+    them, (tokens, width); empty where the text encoder learns.
     """
 
     mean: "dict[str, torch.Tensor]"
     std: "dict[str, torch.Tensor]"
     text: "dict[str, torch.Tensor]"
-
-
-def examples_of(shot_type: ShotType, template: str) -> list[Example]:
-    """The training frames of one shot type with their prompts, in the order of their ids."""
-    rows = caption_rows("train")
-    rows = rows[rows["shot_type"] == shot_type]
-    if rows.empty:
-        raise StudyError(f"{CAPTION_ROWS}: no training frame of shot type {shot_type!r}; label some, run select again")
-    return [
-        Example(frame, prompt(template, shot_type, caption))
-        for frame, caption in zip(rows["frame"], rows["caption"], strict=True)
-    ]
-
-
-def prompts_of(examples: Sequence[Example]) -> list[str]:
-    """Every prompt that training may need: the empty one, for captions that are dropped, and the examples'."""
-    return ["", *(item.prompt for item in examples)]
-
-
-def data_hash(examples: Sequence[Example], pool: Pool) -> str:
-    """SHA-256 (hex) of the pixels and prompts that are trained on."""
-    parts = ((item.frame, picture_hash(pool.pixels(item.frame)), item.prompt) for item in examples)
-    return digest(*(part for item in parts for part in item))
 
 
 def to_tensor(pictures: Sequence[np.ndarray]) -> "torch.Tensor":
@@ -73,39 +109,60 @@ def to_tensor(pictures: Sequence[np.ndarray]) -> "torch.Tensor":
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def posteriors(
-    pipeline: Pipeline, frames: Sequence[str], pool: Pool
-) -> "Iterator[tuple[str, torch.Tensor, torch.Tensor]]":
-    """Yield (frame, mean, std) of the autoencoder's posterior for each frame."""
+def latents_of(pipeline: Pipeline, pixels: Pixels) -> "dict[str, torch.Tensor]":
+    """Mean and deviation of the autoencoder's posterior of one picture, alone: its bits hang on no other."""
     import torch
 
-    for start in range(0, len(frames), ENCODE_BATCH):
-        batch = frames[start : start + ENCODE_BATCH]
-        with torch.inference_mode():
-            pixels = to_tensor([pool.pixels(frame) for frame in batch])
-            posterior = pipeline.vae.encode(pixels.to(pipeline.device)).latent_dist
-            yield from zip(batch, posterior.mean.float().cpu(), posterior.std.float().cpu(), strict=True)
+    with torch.inference_mode():
+        posterior = pipeline.vae.encode(to_tensor([pixels()]).to(pipeline.device)).latent_dist
+        return {"mean": posterior.mean[0].float().cpu(), "std": posterior.std[0].float().cpu()}
 
 
-def compute(pipeline: Pipeline, examples: Sequence[Example], pool: Pool) -> "dict[str, torch.Tensor]":
-    """The cache's content by its keys in the file."""
-    found: dict[str, torch.Tensor] = {}
-    for frame, mean, std in posteriors(pipeline, [item.frame for item in examples], pool):
-        found[f"mean/{frame}"], found[f"std/{frame}"] = mean, std
-    for text, embedding in encode_prompts(pipeline, prompts_of(examples)).items():
-        found[f"text/{digest(text)}"] = embedding[0].float().cpu()
-    return {key: value.contiguous() for key, value in found.items()}
+def text_of(pipeline: Pipeline, text: str) -> "dict[str, torch.Tensor]":
+    """One prompt's embedding."""
+    return {"text": encode_prompts(pipeline, [text])[text][0].float().cpu()}
 
 
-def cached(load: Callable[[], Pipeline], examples: Sequence[Example], pool: Pool, path: Path) -> Cache:
-    """The cache in the file ``path``, made and written first if it is not there."""
-    from safetensors.torch import load_file, save
+Compute = Callable[[Pipeline], "dict[str, torch.Tensor]"]
 
-    if not path.is_file():
-        write_atomic(path, save(compute(load(), examples, pool)))
-    tensors = load_file(path)
+
+def cache_folder(base: str) -> Path:
+    """Where this base's cache is, for every run and shot type: a file a picture and a prompt."""
+    return work_folder("cache", code_hash(*CODE), base, device())
+
+
+def fill(folder: Path, load: Callable[[], Pipeline], wanted: Mapping[str, Compute]) -> None:
+    """Compute what the folder lacks, a file at a time, each by one atomic rename."""
+    from safetensors.torch import save
+    from tqdm import tqdm
+
+    missing = {name: compute for name, compute in wanted.items() if not (folder / name).is_file()}
+    for name, compute in tqdm(missing.items(), desc="train: cache", unit="item", disable=not missing):
+        tensors = {key: value.contiguous() for key, value in compute(load()).items()}
+        write_atomic(folder / name, save(tensors))
+
+
+def latents_file(picture: str) -> str:
+    return f"latents-{picture}.safetensors"
+
+
+def text_file(text: str) -> str:
+    return f"text-{digest(text)}.safetensors"
+
+
+def cached(load: Callable[[], Pipeline], data: Data, base: str, with_text: bool) -> Cache:
+    """The cache for these examples. ``load`` gives the base; ``base`` is its SHA-256."""
+    from safetensors.torch import load_file
+
+    folder = cache_folder(base)
+    pictures = list(dict.fromkeys(item.picture for item in data.all))
+    prompts = list(dict.fromkeys(["", *(item.prompt for item in data.all)])) if with_text else []
+    wanted: dict[str, Compute] = {latents_file(key): partial(latents_of, pixels=data.pixels[key]) for key in pictures}
+    wanted |= {text_file(text): partial(text_of, text=text) for text in prompts}
+    fill(folder, load, wanted)
+    latents = {key: load_file(folder / latents_file(key)) for key in pictures}
     return Cache(
-        mean={item.frame: tensors[f"mean/{item.frame}"] for item in examples},
-        std={item.frame: tensors[f"std/{item.frame}"] for item in examples},
-        text={text: tensors[f"text/{digest(text)}"] for text in prompts_of(examples)},
+        mean={key: tensors["mean"] for key, tensors in latents.items()},
+        std={key: tensors["std"] for key, tensors in latents.items()},
+        text={text: load_file(folder / text_file(text))["text"] for text in prompts},
     )
