@@ -10,8 +10,8 @@ stable-diffusion-webui 1.10.1, ``create_infotext`` in modules/processing.py, mod
 modules/prompt_parser.py and modules/extra_networks.py.
 
 Samplers. Up to 1.8 A1111 wrote ``Sampler: DPM++ SDE Karras``, since 1.9 it writes ``Sampler: DPM++ SDE, Schedule type:
-Karras``. ``write`` gives the older form, which pastes in both: newer versions part the name themselves, while older ones
-fail at the newer form, for they spell that value "karras". Only "DPM++ SDE" and "DPM++ 2M" without Karras sigmas get
+Karras``. ``write`` gives the older form, which pastes in both: newer versions part the name themselves, older ones fail
+at the newer form, for they spell that value "karras". Only "DPM++ SDE" and "DPM++ 2M" without Karras sigmas get
 ``Schedule type: Uniform``, since newer versions take them for Karras unless told otherwise; in 1.8 delete these words.
 
 Noise. ``RNG: CPU`` makes A1111 draw on the CPU, in float32 from the picture's own seed, both the noise at the start and
