@@ -53,16 +53,24 @@ def ours(params: Profile) -> tuple[float, dict[str, np.ndarray]]:
     return seconds, {key: pool.pixels(key) for key in pool}
 
 
+def open_pipeline(params: Profile, dtype: Dtype) -> Any:
+    """The base with all three LoRAs, in one precision."""
+    pipeline: Any = load_base(params.models.base).to(torch_dtype(dtype))
+    pipeline.scheduler = scheduler_for(pipeline.scheduler.config, params.generate.sampler)
+    for shot_type in SHOT_TYPES:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Already found a `peft_config`")  # three adapters are meant
+            pipeline.load_lora_weights(TUNED / shot_type, weight_name=LORA_FILE, adapter_name=shot_type)
+    return pipeline
+
+
 def plain(params: Profile, rows: Any, dtype: Dtype) -> tuple[float, dict[str, np.ndarray]]:
     """The same pictures by one pipeline call each."""
     import torch
 
     settings, found = params.generate, {}
     start = time.perf_counter()
-    pipeline: Any = load_base(params.models.base).to(torch_dtype(dtype))
-    pipeline.scheduler = scheduler_for(pipeline.scheduler.config, settings.sampler)
-    for shot_type in SHOT_TYPES:
-        pipeline.load_lora_weights(TUNED / shot_type, weight_name=LORA_FILE, adapter_name=shot_type)
+    pipeline = open_pipeline(params, dtype)
     for row in rows.itertuples():
         if row.arm == "ours":
             pipeline.enable_lora()

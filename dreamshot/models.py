@@ -106,11 +106,12 @@ def source_folder(weights: Weights) -> Path:
 def load_base(weights: Weights, dtype: Dtype = "float32") -> "StableDiffusionPipeline":
     """Stable Diffusion, in eval mode on the device, without a safety checker (it returns black pictures)."""
     from diffusers import StableDiffusionPipeline
-    from diffusers.utils.logging import disable_progress_bar
+    from diffusers.utils.logging import disable_progress_bar, set_verbosity_error
     from transformers.utils.logging import disable_progress_bar as disable_weights_bar
 
     disable_progress_bar()
     disable_weights_bar()
+    set_verbosity_error()  # it warns of LoRAs without a text encoder's layers, and of empty lists
     with named("base", weights):
         pipeline = StableDiffusionPipeline.from_pretrained(
             source_folder(weights),
