@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 from dreamshot.errors import StudyError, main
 from dreamshot.models import device, load_base, model_hash, model_record
@@ -44,22 +45,24 @@ def base_dtype(params: Profile) -> Dtype:
     return "float32" if params.train.method == "dreambooth" else params.train.dtype
 
 
-def prepare(params: Profile, shot_type: ShotType, data: Data) -> Run:
-    """Load the base, fill the cache, make the base ready to learn."""
+def prepare(params: Profile, shot_type: ShotType, data: Data, accelerator: Any) -> Run:
+    """Load the base, fill the cache, make the base ready to learn.
+
+    Raises:
+        StudyError: a step's batch cannot be cut into equal pieces, or the base has nothing that is to learn.
+    """
     import torch
-    from accelerate import Accelerator
     from diffusers import DDPMScheduler
     from diffusers.training_utils import EMAModel
 
     settings = params.train
-    accelerator = Accelerator()
     if settings.batch % (settings.accumulate * accelerator.num_processes):
         raise StudyError(
             f"train.batch = {settings.batch}: cannot be cut into {accelerator.num_processes} processes' "
             f"{settings.accumulate} equal pieces; change train.batch or train.accumulate"
         )
     load: Callable[[], Pipeline] = cache(partial(load_base, params.models.base))
-    found = cached(load, data, model_hash("base"), with_text=not learns_text(params))
+    found = cached(load, data, model_hash("base"), not learns_text(params), accelerator)
     pipeline = load()
     cast(pipeline.unet, base_dtype(params))
     seed_of = partial(seed, params.seed, "train", shot_type)
@@ -125,13 +128,16 @@ def write(run: Run, params: Profile, shot_type: ShotType) -> None:
 
 def teach(params: Profile, shot_type: ShotType) -> None:
     """Train one shot type and write it."""
+    from accelerate import Accelerator
+
     reproducible(threads())
+    accelerator = Accelerator(cpu=device() == "cpu")  # each process has a device of its own from now on
     base = model_hash("base")
     fresh = partial(load_base, params.models.base)
-    data = with_prior(read_data(params, shot_type), fresh, params, shot_type, base)
+    data = with_prior(read_data(params, shot_type), fresh, params, shot_type, base, accelerator)
     settings = params.train.model_dump_json()
     work = work_folder("train", code_hash(*CODE), settings, str(params.seed), shot_type, base, data.hash, device())
-    run = prepare(params, shot_type, data)
+    run = prepare(params, shot_type, data, accelerator)
     train_with_progress(run, work, shot_type)
     if run.accelerator.is_main_process:
         write(run, params, shot_type)

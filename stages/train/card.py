@@ -2,38 +2,35 @@
 
 from typing import Any
 
+import yaml
+
+from dreamshot.models import local_folder
 from dreamshot.params import Profile, ShotType
 from dreamshot.paths import CARD, LORA_FILE
 from stages.train.loop import Run
 from stages.tuning import inversion, lora
 
 KINDS = {
-    "lora": "LoRA of the UNet's attention",
-    "dreambooth": "UNet fine-tuned in full (DreamBooth)",
+    "lora": "LoRA",
+    "dreambooth": "fine-tuning in full (DreamBooth)",
     "textual_inversion": "textual inversion",
 }
-TAGS = {"lora": ["lora"], "dreambooth": ["dreambooth"], "textual_inversion": ["textual_inversion"]}
 
 
 def front_matter(params: Profile, run: Run) -> str:
-    """What the hub reads of a card."""
+    """What the hub reads of a card; it knows no base that is a local folder."""
     base = params.models.base
-    tags = ["stable-diffusion", "text-to-image", "diffusers", *TAGS[run.params.method]]
-    return "\n".join(
-        [
-            "---",
-            f"license: {base.licence}",
-            f"base_model: {base.source}",
-            "library_name: diffusers",
-            "tags:",
-            *(f"  - {tag}" for tag in tags),
-            "---",
-        ]
-    )
+    facts: dict[str, Any] = {"license": base.licence}
+    if local_folder(base) is None:
+        facts["base_model"] = base.source
+    facts["library_name"] = "diffusers"
+    facts["tags"] = ["stable-diffusion", "text-to-image", "diffusers", run.params.method]
+    return f"---\n{yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)}---"
 
 
-def usage(params: Profile, shot_type: ShotType, method: str) -> str:
+def usage(params: Profile, shot_type: ShotType) -> str:
     """How to load it."""
+    method, text = params.train.method, params.train.text_encoder.train
     prompt = params.generate.template.replace("[shot_type]", f"{shot_type}_shot").replace("[caption]", "...")
     if method == "lora":
         stem = lora.kohya_file(shot_type).removesuffix(".safetensors")
@@ -49,10 +46,10 @@ def usage(params: Profile, shot_type: ShotType, method: str) -> str:
             f'diffusers: `pipeline.load_textual_inversion(folder, weight_name="{name}", token="{word}")`, then the\n'
             f"prompt `{own}`. A1111: put `{name}` into its embeddings and write `{stem}`\nfor `{shot_type}_shot`."
         )
-    return (
-        'diffusers: `UNet2DConditionModel.from_pretrained(folder, subfolder="unet")` in the base\'s pipeline, then\n'
-        f"the prompt `{prompt}`."
-    )
+    loads = ['`UNet2DConditionModel.from_pretrained(folder, subfolder="unet")`']
+    if text:
+        loads.append('`CLIPTextModel.from_pretrained(folder, subfolder="text_encoder")`')
+    return f"diffusers: {' and '.join(loads)}\nin the base's pipeline, then the prompt `{prompt}`."
 
 
 def licence(params: Profile) -> str:
@@ -68,7 +65,7 @@ def losses(run: Run) -> str:
     if not held:
         return "No loss was held out."
     return (
-        f"Loss at fixed noises and time steps on {len(run.data.held_out)} frames of films not trained on: "
+        f"Loss at fixed noises and time steps on {len(run.data.held_out)} frames that were not trained on: "
         f"{held[0]:.4f} before, {held[max(held)]:.4f} after."
     )
 
@@ -109,7 +106,7 @@ trained, 0 the base. All numbers stand in `run.json`, losses and validation pict
 
 ## Use
 
-{usage(params, shot_type, settings.method)}
+{usage(params, shot_type)}
 
 ## Licence
 

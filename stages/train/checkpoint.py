@@ -38,6 +38,15 @@ def save_checkpoint(run: Run, path: Path) -> None:
         save_file(state_of(run), part, metadata={"log": json.dumps(told)})
 
 
+def placed(value: "torch.Tensor", weight: "torch.Tensor") -> "torch.Tensor":
+    """What an optimiser remembers of a weight, on its device and in its memory format; a count of steps stays."""
+    import torch
+
+    if value.shape == weight.shape:
+        return torch.empty_like(weight, dtype=value.dtype).copy_(value)
+    return value.to(weight.device) if value.ndim else value
+
+
 def load_checkpoint(run: Run, path: Path) -> None:
     """Put the run where the checkpoint left it."""
     from safetensors import safe_open
@@ -57,9 +66,7 @@ def load_checkpoint(run: Run, path: Path) -> None:
         for place, (name, weight) in enumerate(run.weights.items()):
             weight.data.copy_(file.get_tensor(f"weight/{name}"))
             if name in memory:
-                run.optimizer.state[weight] = {
-                    key: value if key == "step" else value.to(weight.device) for key, value in memory[name].items()
-                }
+                run.optimizer.state[weight] = {key: placed(value, weight) for key, value in memory[name].items()}
             if run.average is not None:
                 run.average.shadow_params[place].copy_(file.get_tensor(f"average/{name}"))
     if run.average is not None:

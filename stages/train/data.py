@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from stages.diffusion import Pipeline, caption_rows, encode_prompts
 if TYPE_CHECKING:
     import torch
 
+Item = TypeVar("Item")
 Pixels = Callable[[], np.ndarray]
 CODE = ("stages/train/data.py", "stages/diffusion.py")
 
@@ -49,13 +50,10 @@ class Data:
 
     @property
     def hash(self) -> str:
-        """SHA-256 (hex) of every picture and prompt."""
-        parts = ((len(group), item.picture, item.prompt) for group in self.groups for item in group)
+        """SHA-256 (hex) of every picture and prompt, and of what each is used for."""
+        groups = {"train": self.train, "prior": self.prior, "held out": self.held_out}
+        parts = ((name, item.picture, item.prompt) for name, group in groups.items() for item in group)
         return digest(*(part for item in parts for part in item))
-
-    @property
-    def groups(self) -> tuple[list[Example], list[Example], list[Example]]:
-        return self.train, self.prior, self.held_out
 
 
 def rows_of(shot_type: ShotType, split: str) -> pd.DataFrame:
@@ -131,15 +129,21 @@ def cache_folder(base: str) -> Path:
     return work_folder("cache", code_hash(*CODE), base, device())
 
 
-def fill(folder: Path, load: Callable[[], Pipeline], wanted: Mapping[str, Compute]) -> None:
+def share_of(items: Sequence[Item], accelerator: Any) -> Sequence[Item]:
+    """What this process does of that which all processes do together."""
+    return items[accelerator.process_index :: accelerator.num_processes]
+
+
+def fill(folder: Path, load: Callable[[], Pipeline], wanted: Mapping[str, Compute], accelerator: Any) -> None:
     """Compute what the folder lacks, a file at a time, each by one atomic rename."""
     from safetensors.torch import save
     from tqdm import tqdm
 
-    missing = {name: compute for name, compute in wanted.items() if not (folder / name).is_file()}
-    for name, compute in tqdm(missing.items(), desc="train: cache", unit="item", disable=not missing):
-        tensors = {key: value.contiguous() for key, value in compute(load()).items()}
+    missing = [name for name in share_of(list(wanted), accelerator) if not (folder / name).is_file()]
+    for name in tqdm(missing, desc="train: cache", unit="item", disable=not missing):
+        tensors = {key: value.contiguous() for key, value in wanted[name](load()).items()}
         write_atomic(folder / name, save(tensors))
+    accelerator.wait_for_everyone()
 
 
 def latents_file(picture: str) -> str:
@@ -150,7 +154,7 @@ def text_file(text: str) -> str:
     return f"text-{digest(text)}.safetensors"
 
 
-def cached(load: Callable[[], Pipeline], data: Data, base: str, with_text: bool) -> Cache:
+def cached(load: Callable[[], Pipeline], data: Data, base: str, with_text: bool, accelerator: Any) -> Cache:
     """The cache for these examples. ``load`` gives the base; ``base`` is its SHA-256."""
     from safetensors.torch import load_file
 
@@ -159,7 +163,7 @@ def cached(load: Callable[[], Pipeline], data: Data, base: str, with_text: bool)
     prompts = list(dict.fromkeys(["", *(item.prompt for item in data.all)])) if with_text else []
     wanted: dict[str, Compute] = {latents_file(key): partial(latents_of, pixels=data.pixels[key]) for key in pictures}
     wanted |= {text_file(text): partial(text_of, text=text) for text in prompts}
-    fill(folder, load, wanted)
+    fill(folder, load, wanted, accelerator)
     latents = {key: load_file(folder / latents_file(key)) for key in pictures}
     return Cache(
         mean={key: tensors["mean"] for key, tensors in latents.items()},

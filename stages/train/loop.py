@@ -249,7 +249,8 @@ def backward(run: Run) -> float:
         import torch
 
         for weight in run.weights.values():
-            weight.grad = run.accelerator.reduce(weight.grad, reduction="mean")
+            if weight.grad is not None:
+                weight.grad = run.accelerator.reduce(weight.grad, reduction="mean")
         total = float(run.accelerator.reduce(torch.tensor(total, device=run.pipeline.device), reduction="mean"))
     return total
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -17,7 +18,7 @@ from dreamshot.seeds import digest, picture_seed
 from dreamshot.work import code_hash, work_folder, write_atomic
 from stages.artist import Artist, Manner, Request, artist_for
 from stages.diffusion import Pipeline
-from stages.train.data import Data, Example
+from stages.train.data import Data, Example, share_of
 
 CODE = (
     "stages/train/prior.py", "stages/artist.py", "stages/sampler.py", "stages/diffusion.py", "stages/tuning",
@@ -66,7 +67,9 @@ def read(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path).convert("RGB"))
 
 
-def with_prior(data: Data, load: Callable[[], Pipeline], params: Profile, shot_type: ShotType, base: str) -> Data:
+def with_prior(
+    data: Data, load: Callable[[], Pipeline], params: Profile, shot_type: ShotType, base: str, accelerator: Any
+) -> Data:
     """The data with its class pictures, of the size of the others; they are drawn if they are not there.
 
     ``load`` gives a base that nothing else uses.
@@ -83,7 +86,8 @@ def with_prior(data: Data, load: Callable[[], Pipeline], params: Profile, shot_t
     def open_artist() -> Artist:
         return artist_for(load(), manner, params.train.dtype, "float32")
 
-    draw_missing(open_artist, paths, manner.slab)
+    draw_missing(open_artist, dict(share_of(list(paths.items()), accelerator)), manner.slab)
+    accelerator.wait_for_everyone()
     pixels = dict(data.pixels)
     prior = []
     for path, item in paths.items():

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ def begin(pipeline: Any, shot_type: ShotType, params: Train, seed: int) -> "dict
     """Add an adapter to the UNet and, where asked, to the text encoder, its A drawn from ``seed`` and its B zero.
 
     Raises:
-        StudyError: a target names no layer of the UNet.
+        StudyError: a target names no layer of the UNet that a LoRA can change.
     """
     check_targets(pipeline.unet, params.targets)
     weights = add_adapter(pipeline, "unet", params.targets, params, seed)
@@ -60,12 +61,19 @@ def add_adapter(
 
 
 def check_targets(unet: Any, targets: list[str]) -> None:
-    """Each target must be the end of a layer's name: peft itself only objects when none of them is."""
-    names = [name for name, _ in unet.named_modules()]
+    """Each target must be the end of the names of linear or convolutional layers, which a LoRA can change.
+
+    peft itself objects to a name that no layer has only where none of the targets has one.
+    """
+    import torch
+
+    modules = [(f".{name}", module) for name, module in unet.named_modules()]
     for target in targets:
-        if not any(name == target or name.endswith(f".{target}") for name in names):
+        found = [module for name, module in modules if name.endswith(f".{target}")]
+        if not found or not all(isinstance(module, torch.nn.Linear | torch.nn.Conv2d) for module in found):
             raise StudyError(
-                f"train.targets: {target!r} is no layer of the UNet; usual ones are to_k, to_q, to_v, to_out.0"
+                f"train.targets: {target!r} is no linear or convolutional layer of the UNet; "
+                f"usual ones are to_k, to_q, to_v, to_out.0"
             )
 
 
@@ -80,14 +88,26 @@ def layers(network: Any) -> Iterator[tuple[str, Any]]:
 
 
 def changes(pipeline: Any) -> "dict[str, torch.Tensor]":
-    """dW of each layer, (out, in) float32, from the one adapter that the pipeline has: scaling x B A."""
+    """dW of each layer, (out, in) float32, from the one adapter that the pipeline has: scaling x B A.
+
+    B and A are rounded to the network's dtype, as a loader rounds them.
+    """
     found = {}
     for part in PARTS:
-        for name, layer in layers(getattr(pipeline, part)):
+        network = getattr(pipeline, part)
+        for name, layer in layers(network):
             (adapter,) = layer.lora_A
-            down, up = layer.lora_A[adapter].weight.detach(), layer.lora_B[adapter].weight.detach()
-            found[f"{part}.{name}"] = layer.scaling[adapter] * up.flatten(1).float() @ down.flatten(1).float()
+            down, up = (
+                half[adapter].weight.detach().to(network.dtype).float().flatten(1)
+                for half in (layer.lora_A, layer.lora_B)
+            )
+            found[f"{part}.{name}"] = layer.scaling[adapter] * up @ down
     return found
+
+
+def alike(one: "torch.Tensor", other: "torch.Tensor") -> bool:
+    """Whether two changes are equal up to the rounding of float32, seen from their own size."""
+    return float((one - other).abs().max()) <= 1e-5 * float(one.abs().max())
 
 
 # --- writing ---
@@ -108,18 +128,30 @@ def save(pipeline: Any, shot_type: ShotType, params: Train, folder: Path) -> Non
 
 def compare(pipeline: Any, path: Path, trained: "dict[str, torch.Tensor]") -> None:
     """Load a file by diffusers' own loader and compare the change of every layer with the trained one."""
-    import torch
-
-    pipeline.load_lora_weights(path.parent, weight_name=path.name, adapter_name="again")
+    with quiet():
+        pipeline.load_lora_weights(path.parent, weight_name=path.name, adapter_name="again")
     loaded = changes(pipeline)
     unload(pipeline)
     wrong = [
         name
         for name in trained.keys() | loaded.keys()
-        if name not in trained or name not in loaded or not torch.allclose(trained[name], loaded[name], atol=1e-6)
+        if name not in trained or name not in loaded or not alike(trained[name], loaded[name])
     ]
     if wrong:
         raise RuntimeError(f"{path}: loaded again, {len(wrong)} of {len(trained)} layers differ, as {min(wrong)}")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without diffusers' warning about a file that has nothing for the text encoder."""
+    from diffusers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
 
 
 def unload(pipeline: Any) -> None:
@@ -150,7 +182,7 @@ def save_diffusers(pipeline: Any, folder: Path) -> Path:
     """Write the adapter so that ``load_lora_weights`` finds its lora_alpha; equal LoRA, equal bytes."""
     from diffusers import StableDiffusionPipeline
 
-    text = adapter_state(pipeline.text_encoder)
+    text = {with_text_model(name): value for name, value in adapter_state(pipeline.text_encoder).items()}
     StableDiffusionPipeline.save_lora_weights(
         folder,
         unet_lora_layers=adapter_state(pipeline.unet),
@@ -171,13 +203,15 @@ def sort_header(path: Path) -> None:
     path.write_bytes(len(header).to_bytes(8, "little") + header + data[end:])
 
 
-def kohya_name(part: str, layer: str) -> str:
-    """A layer's name in kohya's files, which A1111 and ComfyUI read: dots become underscores.
+def with_text_model(layer: str) -> str:
+    """A text encoder's layer as files name it: transformers no longer has a ``text_model`` in its ``CLIPTextModel``."""
+    return layer if layer.startswith("text_model.") else f"text_model.{layer}"
 
-    transformers no longer has a ``text_model`` in its ``CLIPTextModel``; the files' names still do.
-    """
-    if part == "text_encoder" and not layer.startswith("text_model."):
-        layer = f"text_model.{layer}"
+
+def kohya_name(part: str, layer: str) -> str:
+    """A layer's name in kohya's files, which A1111 and ComfyUI read: dots become underscores."""
+    if part == "text_encoder":
+        layer = with_text_model(layer)
     return KOHYA_PREFIX[part] + layer.replace(".", "_")
 
 
@@ -255,7 +289,8 @@ def load(pipeline: Any, shot_type: ShotType, folder: Path) -> Adapter:
         StudyError: it does not fit the base.
     """
     try:
-        pipeline.load_lora_weights(folder, weight_name=LORA_FILE, adapter_name=shot_type)
+        with quiet():
+            pipeline.load_lora_weights(folder, weight_name=LORA_FILE, adapter_name=shot_type)
     except Exception as error:
         reason = " ".join(str(error).split())[:160]
         raise StudyError(
