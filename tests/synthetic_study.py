@@ -17,9 +17,12 @@ from dreamshot import paths
 from dreamshot.models import ALL_MODELS
 from dreamshot.params import SET_NAMES, SHOT_TYPES, Profile, load_params
 from dreamshot.provenance import write_json
-from dreamshot.records import picture_hash, write_shards, write_table
-from dreamshot.seeds import frame_id, pair_id, picture_id
-from dreamshot.work import folder_hash
+from dreamshot.records import picture_hash, png_bytes, write_shards, write_table
+from dreamshot.seeds import frame_id, pair_id
+from dreamshot.work import folder_hash, write_atomic
+from stages.generate.manifest import Job, Outcome, row_of
+from stages.generate.plan import Arm, Pair
+from stages.score import COLUMNS
 from tests.tiny_encoders import save_clip, save_dino
 
 SIZE = 64
@@ -52,6 +55,8 @@ class Size:
     reviewed: int = 0  # training captions that a person reviews, every second one with a change
     shared_films: int = 0  # films that are in train and test
     world: str = "demo"
+    method: str = "lora"
+    looks_in_training: tuple[int, ...] = (0, 50, 100, 120)  # steps after which it is looked at
 
 
 def figure(side: int, shot_type: str, colour: str, ground: str, rng: np.random.Generator) -> np.ndarray:
@@ -79,7 +84,7 @@ def write_params(root: Path, size: Size) -> None:
     demo = study["profiles"]["demo"]
     demo["models"]["clip"]["source"], demo["models"]["dino"]["source"] = "models/clip", "models/dino"
     demo["score"] |= {"dino_resize": 36, "dino_crop": 32, "batch": 8}
-    demo["world"] = size.world
+    demo["world"], demo["train"]["method"] = size.world, size.method
     (root / "params.yaml").write_text(yaml.safe_dump(study))
 
 
@@ -154,68 +159,90 @@ def write_captions(frames: pd.DataFrame, size: Size) -> None:
     write_table(rows.drop(columns=["colour", "ground"]), paths.CAPTION_ROWS, by="frame")
 
 
-def arms(set_name: str, size: Size) -> list[tuple[str, float]]:
-    """(arm, strength) of each picture of a pair."""
-    second = {"control": [("other", 0.0)], "strengths": [("ours", strength) for strength in size.strengths]}
-    return [("baseline", 0.0), *second.get(set_name, [("ours", 1.0)])]
+def arms(set_name: str, size: Size) -> list[Arm]:
+    """Those of a pair."""
+    second = {"control": [Arm("other")], "strengths": [Arm("ours", strength) for strength in size.strengths]}
+    return [Arm("baseline"), *second.get(set_name, [Arm("ours", 1.0)])]
 
 
 def drawn_shot(arm: str, strength: float, shot_type: str, rng: np.random.Generator) -> str:
-    """The shot that a picture shows: mostly what was asked for with the LoRA, mostly medium without."""
+    """The shot that a picture shows: mostly what was asked for once it is fine-tuned, mostly medium before."""
     if arm == "ours" and rng.random() < 0.92 * strength:
         return shot_type
     return str(rng.choice(SHOT_TYPES, p=(0.12, 0.76, 0.12)))
 
 
-def pair_rows(set_name: str, frame: pd.Series, size: Size, seed: int) -> list[tuple[dict[str, Any], np.ndarray]]:
-    """The pictures of one pair: (row, pixels); at strength 0 the baseline's own pixels."""
-    pair = pair_id(set_name, frame["shot_type"], frame["frame"], 0)
-    word = "" if set_name == "ablation" else f"{frame['shot_type']}_shot "
+def pair_of(set_name: str, frame: pd.Series) -> Pair:
+    """The pair of a test frame."""
+    kind = frame["shot_type"]
+    pair = pair_id(set_name, kind, frame["frame"], 0)
+    word = "" if set_name == "ablation" else f"{kind}_shot "
     prompt = (
         f"a high-quality {word}picture of a woman with short black hair in a {frame['colour']} coat {frame['ground']}"
     )
+    seed = int(pair, 16) // 2
+    return Pair(pair, kind, frame["frame"], frame["film"], 0, prompt, seed, seed + 1)
+
+
+def job_of(profile: Profile, pair: Pair) -> Job:
+    """What the rows have in common; no fine-tuning is named in the infotext, for there is none to hash."""
+    return Job(
+        params=profile, method={}, weights={pair.shot_type: "0" * 64}, tokens={pair.prompt: len(pair.prompt.split())},
+        schedule="0" * 64, versions="none", device="cpu",
+    )  # fmt: skip
+
+
+def pair_rows(
+    set_name: str, frame: pd.Series, size: Size, seed: int, profile: Profile
+) -> list[tuple[dict[str, Any], np.ndarray]]:
+    """The pictures of one pair: (row, pixels); the baseline's own pixels where nothing of the fine-tuning is used."""
+    pair = pair_of(set_name, frame)
     found: list[tuple[dict[str, Any], np.ndarray]] = []
-    for arm, strength in arms(set_name, size):
-        rng = np.random.default_rng([seed, int(pair, 16) % 2**32, round(100 * strength), len(arm)])
-        shot = drawn_shot(arm, strength, frame["shot_type"], rng)
-        same = arm == "ours" and strength == 0
+    for arm in arms(set_name, size):
+        rng = np.random.default_rng([seed, int(pair.pair, 16) % 2**32, round(100 * arm.strength), len(arm.name)])
+        shot = drawn_shot(arm.name, arm.strength, pair.shot_type, rng)
+        wordless = size.method == "textual_inversion" and set_name == "ablation"
+        same = arm.tuned and (arm.strength == 0 or wordless)
         pixels = found[0][1] if same else figure(size.side, shot, frame["colour"], frame["ground"], rng)
-        row = frame[["shot_type", "frame", "film"]].to_dict() | {
-            "picture": picture_id(pair, arm, strength),
-            "pair": pair,
-            "set": set_name,
-            "repetition": 0,
-            "arm": arm,
-            "strength": strength,
-            "prompt": prompt,
-            "seed": int(pair, 16) // 2,
-            "pixels": picture_hash(pixels),
-            "failed": False,
-            "lora": "0" * 64 if arm == "ours" else "",
-        }
-        found.append((row, pixels))
+        outcome = Outcome(picture_hash(pixels), "", retried=False)
+        found.append((row_of(set_name, job_of(profile, pair), pair, arm, outcome), pixels))
     return found
 
 
-def write_set(set_name: str, frames: pd.DataFrame, size: Size, seed: int) -> None:
+def write_set(set_name: str, frames: pd.DataFrame, size: Size, seed: int, profile: Profile) -> None:
     """The pictures of one set, as generate leaves them."""
     test = frames[frames["split"] == "test"]
     if set_name == "strengths":
         test = test.groupby("shot_type").head(2)
-    found = [item for _, frame in test.iterrows() for item in pair_rows(set_name, frame, size, seed)]
+    found = [item for _, frame in test.iterrows() for item in pair_rows(set_name, frame, size, seed, profile)]
     folder = paths.PAIRS / set_name
     write_table(pd.DataFrame([row for row, _ in found]), folder / paths.PICTURE_ROWS, by="picture")
     write_shards(sorted((row["picture"], pixels) for row, pixels in found), folder / "shards")
 
 
-def write_logs(rng: np.random.Generator) -> None:
-    """A training log for each shot type."""
+def write_training(size: Size, rng: np.random.Generator) -> None:
+    """What training leaves of each shot type: its losses and pictures as dvclive writes them, and its record."""
     for shot_type in SHOT_TYPES:
+        folder = paths.TUNED / shot_type
         steps = np.arange(1, 121)
         loss = 0.12 + 0.25 * np.exp(-steps / 40) + rng.normal(0, 0.01, len(steps))
-        folder = paths.LORA / shot_type
-        folder.mkdir(parents=True, exist_ok=True)
-        pd.DataFrame({"step": steps, "loss": loss.round(6)}).to_csv(folder / paths.TRAIN_LOG, index=False)
+        looks = np.array(size.looks_in_training)
+        curves = {
+            "loss": pd.DataFrame({"step": steps, "loss": loss}),
+            "held_out": pd.DataFrame({"step": looks, "held_out": 0.3 + 0.05 * np.exp(-looks / 40)}),
+        }
+        for name, curve in curves.items():
+            path = (folder / paths.LOSSES).with_name(f"{name}.tsv")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if len(curve):
+                curve.to_csv(path, sep="\t", index=False)
+        images = folder / paths.TRAINING / "plots" / "images"
+        images.mkdir(parents=True, exist_ok=True)
+        for step in size.looks_in_training:
+            shot = shot_type if step > 60 else "medium"
+            pixels = figure(size.side, shot, "red", "on a beach", np.random.default_rng(0))
+            write_atomic(images / f"{step:06d}-0.png", png_bytes(pixels))
+        write_json(folder / paths.RUN, {"frames": size.per_type, "class_pictures": 0})
 
 
 def write_study(root: Path, size: Size | None = None, seed: int = 0, encoders: bool = False) -> Profile:
@@ -226,17 +253,21 @@ def write_study(root: Path, size: Size | None = None, seed: int = 0, encoders: b
     size, rng = size or Size(), np.random.default_rng(seed)
     write_params(root, size)
     write_models(root, encoders)
+    profile = load_params()
     frames = write_frames(size, rng)
     write_labels(frames, size)
     write_captions(frames, size)
     for set_name in SET_NAMES:
-        write_set(set_name, frames, size, seed)
-    write_logs(rng)
-    return load_params()
+        write_set(set_name, frames, size, seed, profile)
+    write_training(size, rng)
+    return profile
 
 
 def scored(pictures: pd.DataFrame, effect: float, rng: np.random.Generator) -> pd.DataFrame:
-    """Scores as an encoder might give them: the LoRA moves all three by ``effect`` times its strength."""
+    """Scores as an encoder might give them: fine-tuning moves all three by ``effect`` times its strength.
+
+    Equal pictures have equal scores, and failed ones none.
+    """
     films = sorted(set(pictures["film"]))
     shared = pictures["film"].map(dict(zip(films, rng.normal(0, 0.02, len(films)), strict=True)))
     moved = effect * pictures["strength"] * (pictures["arm"] == "ours")
@@ -244,14 +275,18 @@ def scored(pictures: pd.DataFrame, effect: float, rng: np.random.Generator) -> p
     right = rng.random(n) < 0.25 + 0.7 * moved.clip(-0.3, 1)
     wrong = {"close": "medium", "medium": "long", "long": "medium"}
     predicted = [kind if yes else wrong[kind] for kind, yes in zip(pictures["shot_type"], right, strict=True)]
-    return pictures.drop(columns=["prompt", "seed", "pixels", "lora", "failed"]).assign(
+    rows = pictures[COLUMNS].assign(
         clip_t=(0.32 + shared + 0.005 * moved + rng.normal(0, 0.002, n)).round(6),
         dino=(0.42 + shared + 0.08 * moved + rng.normal(0, 0.02, n)).round(6),
         shot_pred=predicted,
         shot_right=right.astype(float),
         confidence=0.9,
-        failed=False,
+        failed=pictures["failed"],
     )
+    columns = ["clip_t", "dino", "shot_pred", "shot_right"]
+    rows[columns] = rows.groupby(pictures["pixels"])[columns].transform("first")
+    rows.loc[rows["failed"], ["clip_t", "dino", "shot_right", "confidence"]] = np.nan
+    return rows
 
 
 def write_scores(effect: float = 1.0, probe: bool = True, seed: int = 0) -> None:

@@ -2,8 +2,9 @@
 
     python -m stages.report
 
-Writes ``reports/metrics/{ingest,labels,captions,scores}.json``, ``reports/pictures.csv``, ``reports/plots/*.csv``,
-``reports/report.html`` and ``reports/run.json``. The same records give the same bytes: nothing here reads a clock.
+Writes ``reports/metrics/{ingest,labels,captions,training,pictures,scores}.json``, ``reports/pictures.csv``,
+``reports/plots/*.csv``, ``reports/report.html`` and ``reports/run.json``. The same records give the same bytes: nothing
+here reads a clock.
 """
 
 from dreamshot import paths
@@ -12,7 +13,7 @@ from dreamshot.models import model_hash, needed
 from dreamshot.params import load_params
 from dreamshot.provenance import write_json, write_run
 from dreamshot.work import clean, write_atomic
-from stages.report import aggregates, hands, plots
+from stages.report import aggregates, hands, plots, training
 from stages.report.page import render
 from stages.report.records import read_study
 
@@ -25,6 +26,8 @@ def run() -> None:
     write_json(paths.METRICS / "ingest.json", aggregates.ingest(study.frames, study.ledger))
     write_json(paths.METRICS / "labels.json", hands.labels(study.labels, study.profile.score.confidence))
     write_json(paths.METRICS / "captions.json", hands.captions(study.captions))
+    write_json(paths.METRICS / "training.json", training.facts(study.training))
+    write_json(paths.METRICS / "pictures.json", aggregates.pictures(study.pictures))
     clean(paths.PLOTS)
     for name, table in plots.tables(study).items():
         table.to_csv(paths.PLOTS / f"{name}.csv", index=False, lineterminator="\n")

@@ -1,10 +1,11 @@
-"""The numbers of ``reports/metrics/``: each derived from ``scores.parquet``, the ledger and the probe's record.
+"""The numbers of ``reports/metrics/``: each derived from the rows of pictures and scores, the ledger and the probe.
 
 Keys of ``scores.json``: ``<set>.<metric>.<value>`` and ``<set>.<shot type>.<metric>.<value>`` for the sets of pairs,
 metrics clip_t, dino, shot_accuracy. Of the values, ``p`` is that of the t test over films, the dual of ``ci_lo`` and
 ``ci_hi`` and free to go as low as the data say; ``p_flip`` is the sign-flip test's over films, which needs 11 films to
 go below 0.001. What cannot be computed is left out: ``ci_lo``, ``ci_hi``, ``p``, ``p_flip`` with fewer than two films;
 ``p`` and ``d_z`` where all differences are equal; a whole metric without pairs or, for shot_accuracy, without a probe.
+A pair of which any picture failed to be drawn is in no comparison; ``pictures.json`` counts them.
 In the set control, "ours" is the baseline from another seed.
 """
 
@@ -16,7 +17,7 @@ import pandas as pd
 
 from dreamshot import paths
 from dreamshot.errors import StudyError
-from dreamshot.params import SHOT_TYPES
+from dreamshot.params import SET_NAMES, SHOT_TYPES
 from dreamshot.seeds import seed
 from metrics.paired import compare
 from stages.report.records import Study
@@ -27,7 +28,13 @@ METRICS = {
     "dino": "dino",
     "shot_accuracy": "shot_right",
 }  # metric -> column of scores.parquet
+FAILURES = ("nan", "black", "flat")
 DECIMALS = 6
+
+
+def failed_pairs(rows: pd.DataFrame) -> set[str]:
+    """The pairs of which a picture failed, at whatever strength."""
+    return set(rows.loc[rows["failed"], "pair"])
 
 
 def pairs(rows: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -47,6 +54,7 @@ def pairs(rows: pd.DataFrame, column: str) -> pd.DataFrame:
     if both["film"].isna().any() or len(both) != len(second):
         raise StudyError(f"{paths.SCORE_ROWS}: set {rows['set'].iloc[0]}: a pair lacks one of its arms; generate again")
     both = both.rename(columns={f"{column}_a": "baseline", f"{column}_b": "ours"})
+    both = both[~both["pair"].isin(failed_pairs(rows))]
     return both.dropna(subset=["baseline", "ours"]).sort_values("pair", ignore_index=True)
 
 
@@ -80,12 +88,13 @@ def set_scores(rows: pd.DataFrame, study: Study, set_name: str) -> dict[str, Any
 
 
 def strength_scores(rows: pd.DataFrame) -> dict[str, Any]:
-    """Mean of each metric at each strength of the LoRA: {"0.25": {"clip_t": ...}}."""
+    """Mean of each metric at each strength, over the same pairs: {"0.25": {"clip_t": ...}}."""
     block: dict[str, Any] = {}
+    rows = rows[~rows["pair"].isin(failed_pairs(rows))]
     for strength, part in rows[rows["arm"] != "baseline"].groupby("strength"):
         means = {metric: part[column].mean() for metric, column in METRICS.items()}
         values = {metric: rounded(float(value)) for metric, value in means.items() if not np.isnan(value)}
-        block[f"{strength:g}"] = {**values, "n": len(part) - int(part["failed"].sum())}
+        block[f"{strength:g}"] = {**values, "n": len(part)}
     return block
 
 
@@ -105,6 +114,27 @@ def scores(study: Study) -> dict[str, Any]:
     results["probe"] = probe_scores(study.probe)
     results["pictures"] = {"scored": len(study.scores), "failed": int(study.scores["failed"].sum())}
     return {key: value for key, value in results.items() if value}
+
+
+def drawn(rows: pd.DataFrame) -> dict[str, Any]:
+    """What became of the pictures of one set; ``retried`` were decoded again in float32, whatever came of it."""
+    failures = rows["failure"].value_counts()
+    return {
+        "pairs": int(rows["pair"].nunique()),
+        "pairs_left_out": len(failed_pairs(rows)),
+        "pictures": len(rows),
+        "failed": {
+            "total": int(rows["failed"].sum()),
+            **{reason: int(failures.get(reason, 0)) for reason in FAILURES},
+        },
+        "retried": int(rows["retried"].sum()),
+        "cut": int(rows["cut"].sum()),
+    }
+
+
+def pictures(rows: pd.DataFrame) -> dict[str, Any]:
+    """The content of ``pictures.json``, by set."""
+    return {name: drawn(rows[rows["set"] == name]) for name in SET_NAMES}
 
 
 def ingest(frames: pd.DataFrame, ledger: pd.DataFrame) -> dict[str, Any]:

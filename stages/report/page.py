@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from dreamshot.params import SHOT_TYPES
 from dreamshot.provenance import environment
 from dreamshot.records import Pool
 from dreamshot.work import code_hash
-from stages.report import charts, hand_words, hands, plots, words
-from stages.report.aggregates import METRICS, PAIR_SETS, shared_films
+from stages.report import charts, hand_words, hands, making_words, training, words
+from stages.report.aggregates import METRICS, PAIR_SETS, pictures, shared_films
 from stages.report.aggregates import ingest as ingest_counts
 from stages.report.paper import TABLES
 from stages.report.pictures import embed
@@ -117,7 +118,7 @@ def _picture(row: pd.Series) -> dict[str, Any]:
 
 
 def strengths_grid(study: Study) -> dict[str, Any] | None:
-    """The paper's figure 3: a row a caption, a column a strength."""
+    """The paper's figure 3: a row a caption, a column a strength; of each picture whether it failed."""
     rows = study.scores[(study.scores["set"] == "strengths") & (study.scores["arm"] != "baseline")]
     if rows.empty:
         return None
@@ -127,9 +128,9 @@ def strengths_grid(study: Study) -> dict[str, Any] | None:
     lines = []
     for _, pair in pairs[:ROWS_OF_GRID]:
         part = rows[rows["pair"] == pair].sort_values("strength")
-        pictures = list(zip(part["strength"], part["picture"], strict=True))
-        lines.append({"prompt": prompts[pictures[0][1]], "shot_type": part["shot_type"].iloc[0], "pictures": pictures})
-    return {"strengths": sorted(rows["strength"].unique()), "lines": lines, "pairs": len(pairs)}
+        drawn = list(zip(part["strength"], part["picture"], part["failed"], strict=True))
+        lines.append({"prompt": prompts[drawn[0][1]], "shot_type": part["shot_type"].iloc[0], "pictures": drawn})
+    return {"strengths": sorted(rows["strength"].unique()), "lines": lines}
 
 
 def strength_charts(results: dict[str, Any]) -> list[dict[str, Any]]:
@@ -152,36 +153,12 @@ def strength_charts(results: dict[str, Any]) -> list[dict[str, Any]]:
         found.append(
             {
                 "metric": metric,
+                "pairs": min(values["n"] for values in block.values()),
                 "svg": svg,
                 "axis": charts.axis_row(x_axis, [f"{tick:g}" for tick in x_axis.ticks]),
             }
         )
     return found
-
-
-def training_charts(study: Study) -> list[dict[str, Any]]:
-    """Training loss by step, a chart a shot type on one scale."""
-    logs = plots.training(study)
-    if logs.empty:
-        return []
-    x_axis, y_axis = (
-        charts.scale([0, *logs["step"]], pad=0.02),
-        charts.scale([0, *logs["loss"]], ticks=3, pad=0.05),
-    )
-    found = []
-    for shot_type, log in logs.groupby("shot_type", sort=False):
-        points = [(float(x), float(y)) for x, y in zip(log["step"], log["loss"], strict=True)]
-        label = f"training loss of {shot_type} over {int(log['step'].max())} steps, last {log['loss'].iloc[-1]:.3f}"
-        svg = charts.lines({"loss": points}, x_axis, y_axis, [f"{tick:g}" for tick in y_axis.ticks], label, height=120)
-        found.append(
-            {
-                "shot_type": shot_type,
-                "svg": svg,
-                "axis": charts.axis_row(x_axis, [f"{tick:g}" for tick in x_axis.ticks]),
-            }
-        )
-    order = {name: index for index, name in enumerate(SHOT_TYPES)}
-    return sorted(found, key=lambda chart: order[chart["shot_type"]])
 
 
 def second_looks(labels: dict[str, Any]) -> list[dict[str, Any]]:
@@ -248,8 +225,11 @@ def sources(study: Study, groups: list[dict[str, Any]], grid: dict[str, Any] | N
         found[pair["frame"]] = _opener(crops, pair["frame"])
     if grid:
         pool = Pool(paths.PAIRS / "strengths" / "shards")
-        for _, picture in (entry for line in grid["lines"] for entry in line["pictures"]):
+        for _, picture, _ in (entry for line in grid["lines"] for entry in line["pictures"]):
             found[picture] = _opener(pool, picture)
+    for shot_type, made in study.training.items():
+        for step in training.spread(sorted(made.pictures)):
+            found[training.picture_key(shot_type, step)] = partial(Image.open, made.pictures[step])
     return found
 
 
@@ -273,7 +253,8 @@ def context(study: Study, results: dict[str, Any]) -> dict[str, Any]:
         "groups": groups,
         "grid": grid,
         "strength_charts": strength_charts(results),
-        "training": training_charts(study),
+        "training": training.panels(study.training),
+        "pictures": making_words.pictures(pictures(study.pictures)),
         "confusion": confusion(study),
         "probe": study.probe,
         "rejects": rejects(study),
@@ -286,6 +267,7 @@ def context(study: Study, results: dict[str, Any]) -> dict[str, Any]:
         "images": embed(sources(study, groups, grid)),
         "models": study.models,
         "environment": environment(),
+        "devices": sorted(study.pictures["device"].unique()),
         "code": code_hash("stages", "metrics"),
         "parameters": flat(study.profile.model_dump(mode="json")),
         "shown": SHOWN,
@@ -294,6 +276,8 @@ def context(study: Study, results: dict[str, Any]) -> dict[str, Any]:
         "metrics": list(METRICS),
         "w": words,
         "hand": hand_words,
+        "making": making_words,
+        "method": making_words.METHODS[study.profile.train.method],
     }
 
 

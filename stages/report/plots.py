@@ -6,8 +6,6 @@ from dreamshot.params import SET_NAMES
 from stages.report.aggregates import METRICS, PAIR_SETS, pairs
 from stages.report.records import Study
 
-STEPS = 200  # points of a training curve; a longer log is averaged over equal stretches
-
 
 def differences(study: Study) -> pd.DataFrame:
     """A row a pair and metric: its scores in both arms, their difference, its rank from the lowest difference."""
@@ -42,22 +40,10 @@ def confusion(study: Study) -> pd.DataFrame:
     return pd.DataFrame(cells, columns=["actual", "predicted"])
 
 
-def training(study: Study) -> pd.DataFrame:
-    """The loss by shot type: shot_type, step, loss, long logs averaged to at most ``STEPS`` points each."""
-    parts = []
-    for shot_type, log in study.logs.groupby("shot_type"):
-        stretch = -(-len(log) // STEPS)
-        bins = pd.Series(range(len(log)), index=log.index) // stretch
-        means = log.groupby(bins).agg(step=("step", "last"), loss=("loss", "mean")).round({"loss": 6})
-        parts.append(means.assign(shot_type=shot_type)[["shot_type", "step", "loss"]])
-    return pd.concat(parts, ignore_index=True) if parts else study.logs
-
-
 def tables(study: Study) -> dict[str, pd.DataFrame]:
     """Every table by its file's name."""
     return {
         "differences": differences(study),
         "strengths": strengths(study),
         "confusion": confusion(study),
-        "training": training(study),
     }

@@ -5,18 +5,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dreamshot import paths
 from dreamshot.errors import StudyError
 from dreamshot.models import model_record, needed
-from dreamshot.params import SET_NAMES, SHOT_TYPES, Profile
+from dreamshot.params import SET_NAMES, SHOT_TYPES, Profile, ShotType
 from dreamshot.records import read_table
+
+Curve = list[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What training one shot type has left.
+
+    loss, held_out: (steps done, value). pictures: files by steps done, those of the first validation prompt.
+    record: ``run.json``, {} without one.
+    """
+
+    loss: Curve
+    held_out: Curve
+    pictures: dict[int, Path]
+    record: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Study:
-    """The parameters and the records: ``scores`` and ``pictures`` have a row a picture, ``logs`` a row a step."""
+    """The parameters and the records: ``scores`` and ``pictures`` have a row a picture."""
 
     profile: Profile
     frames: pd.DataFrame
@@ -27,7 +44,7 @@ class Study:
     pictures: pd.DataFrame
     scores: pd.DataFrame
     probe: dict[str, Any]
-    logs: pd.DataFrame
+    training: dict[ShotType, Training]
     models: dict[str, dict[str, str]]
 
 
@@ -39,15 +56,31 @@ def read_json(path: Path) -> dict[str, Any]:
     return record
 
 
-def read_logs() -> pd.DataFrame:
-    """The training losses of all shot types, as dvclive has written them: shot_type, step, loss."""
-    parts = [pd.DataFrame(columns=["shot_type", "step", "loss"])]
+def read_curve(path: Path, column: str) -> Curve:
+    """One of dvclive's tables, [] without it; values that are not finite are left out."""
+    if not path.is_file():
+        return []
+    table = pd.read_csv(path, sep="\t", usecols=["step", column]).sort_values("step")
+    table = table[np.isfinite(table[column])]
+    return list(zip(table["step"].tolist(), table[column].tolist(), strict=True))
+
+
+def read_training() -> dict[ShotType, Training]:
+    """What training has left, by shot type; one without a loss has not been trained."""
+    found = {}
     for name in SHOT_TYPES:
-        path = paths.TUNED / name / paths.LOSSES
-        if path.is_file():
-            parts.append(pd.read_csv(path, sep="\t").assign(shot_type=name))
-    filled = [part for part in parts if len(part)]
-    return pd.concat(filled, ignore_index=True)[["shot_type", "step", "loss"]] if filled else parts[0]
+        folder = paths.TUNED / name
+        loss, run = folder / paths.LOSSES, folder / paths.RUN
+        pictures = (folder / paths.TRAINING / "plots" / "images").glob("*-0.png")
+        training = Training(
+            loss=read_curve(loss, "loss"),
+            held_out=read_curve(loss.with_name("held_out.tsv"), "held_out"),
+            pictures={int(path.stem.split("-")[0]): path for path in sorted(pictures)},
+            record=json.loads(run.read_text()) if run.is_file() else {},
+        )
+        if training.loss:
+            found[name] = training
+    return found
 
 
 def read_study(profile: Profile) -> Study:
@@ -71,6 +104,6 @@ def read_study(profile: Profile) -> Study:
         pictures=pictures,
         scores=scores,
         probe=read_json(paths.PROBE),
-        logs=read_logs(),
+        training=read_training(),
         models={key: model_record(key) for key in needed(profile)},
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from dreamshot.params import Profile
+from dreamshot.params import Method, Profile
 from stages.report.paper import TABLES
 
 Result = dict[str, Any]
@@ -127,8 +127,13 @@ def likeness_sentence(metric: str, result: Result) -> str:
     return f"{what} ({METRIC_NAMES[metric]} {measured(metric, result)})."
 
 
-def ablation_sentence(result: Result) -> str:
-    """What the LoRA does by itself, when the prompt does not ask for a shot type."""
+def ablation_sentence(result: Result, method: Method) -> str:
+    """What the fine-tuning does by itself, when the prompt does not ask for a shot type."""
+    if method == "textual_inversion":
+        return (
+            f"Textual inversion teaches nothing but the words of the shot type: without them in the prompt its "
+            f"pictures are the baseline’s by construction (shot accuracy {measured('shot_accuracy', result)})."
+        )
     what = {
         "up": "The effect does not need the word in the prompt: without it",
         "down": "Without the shot type in the prompt the effect turns round:",
@@ -178,6 +183,6 @@ def finding(results: dict[str, Any], probe: dict[str, Any], profile: Profile) ->
     sentences = [accuracy_sentence(main["shot_accuracy"], level)] if "shot_accuracy" in main else []
     sentences += [likeness_sentence(name, main[name]) for name in ("dino", "clip_t") if name in main]
     ablation = results.get("ablation", {}).get("shot_accuracy")
-    sentences += [paper_sentence()] + ([ablation_sentence(ablation)] if ablation else [])
+    sentences += [paper_sentence()] + ([ablation_sentence(ablation, profile.train.method)] if ablation else [])
     sentences += [control_sentence(results.get("control", {})), probe_sentence(probe)]
     return " ".join(sentence for sentence in sentences if sentence)

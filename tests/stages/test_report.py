@@ -6,21 +6,29 @@ import shutil
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
 from dreamshot import paths
 from dreamshot.errors import main
-from dreamshot.records import read_table, write_table
-from stages.report import hand_words, words
+from dreamshot.params import Method
+from dreamshot.provenance import write_json
+from dreamshot.records import png_bytes, read_table, write_table
+from stages.artist import Failure
+from stages.report import aggregates, hand_words, making_words, training, words
 from stages.report.__main__ import run
+from stages.report.records import read_training
+from stages.train.loop import Log
+from stages.train.watch import live, picture_file
 from tests.synthetic_study import Size, write_scores, write_study
 
+REPO = Path(__file__).parents[2]
 VOID = {"meta", "img", "br", "line", "circle", "rect", "polyline"}
 
 
@@ -61,7 +69,7 @@ def leaves(value: Any) -> Iterator[Any]:
 
 
 def test_the_metrics_are_nested_scalars(study: Path) -> None:
-    for name in ("scores", "ingest", "labels", "captions"):
+    for name in ("scores", "ingest", "labels", "captions", "pictures", "training"):
         found = json.loads((paths.METRICS / f"{name}.json").read_text())
         assert all(isinstance(leaf, int | float | str) for leaf in leaves(found))
         assert all(np.isfinite(leaf) for leaf in leaves(found) if isinstance(leaf, float))
@@ -118,16 +126,325 @@ def test_the_interval_of_a_share_stays_within_what_shares_can_be(study: Path) ->
     assert scores()["main"]["close"]["shot_accuracy"]["ci_hi"] == 1.0
 
 
+# --- pictures that failed, were decoded twice, or whose prompt is cut ---
+
+
+def mark(set_name: str, chosen: Callable[[pd.DataFrame], Any], **columns: Any) -> None:
+    """Other values for some pictures of a set, the scores that follow from them, and the report."""
+    path = paths.PAIRS / set_name / paths.PICTURE_ROWS
+    rows = read_table(path)
+    for name, value in columns.items():
+        rows.loc[chosen(rows), name] = value
+    write_table(rows, path, by="picture")
+    write_scores()
+    run()
+
+
+def first_pair(rows: pd.DataFrame) -> pd.Series:
+    return rows["pair"] == rows["pair"].min()
+
+
+def test_where_all_is_well_one_short_sentence_says_so(study: Path) -> None:
+    none = {"total": 0, "nan": 0, "black": 0, "flat": 0}
+    assert metrics("pictures") == {
+        name: {"pairs": n, "pairs_left_out": 0, "pictures": m, "failed": none, "retried": 0, "cut": 0}
+        for name, n, m in (("main", 18, 36), ("ablation", 18, 36), ("control", 18, 36), ("strengths", 6, 24))
+    }
+    assert "None of 132 pictures failed." in text()
+    assert "left out" not in text()
+    assert "decoded" not in text()
+    assert "text encoder reads" not in text()
+
+
 def test_a_failed_picture_drops_its_pair_and_is_counted(study: Path) -> None:
+    mark("main", lambda rows: first_pair(rows) & (rows["arm"] == "ours"), failed=True, failure="flat")
+    assert scores()["main"]["dino"]["n"] == scores()["main"]["shot_accuracy"]["n"] == 17
+    assert scores()["pictures"]["failed"] == 1
+    assert metrics("pictures")["main"]["failed"] == {"total": 1, "nan": 0, "black": 0, "flat": 1}
+    assert "1 of 132 pictures failed to be drawn (1 flat): 1 pair is left out of every comparison, not scored" in text()
+
+
+def test_failures_are_counted_by_set_and_reason_and_their_pairs_once(study: Path) -> None:
+    mark("main", first_pair, failed=True, failure="nan")
+    mark("control", lambda rows: rows.index[:1], failed=True, failure="black")
+    found = metrics("pictures")
+    assert found["main"]["failed"] == {"total": 2, "nan": 2, "black": 0, "flat": 0}
+    assert found["control"]["failed"] == {"total": 1, "nan": 0, "black": 1, "flat": 0}
+    assert [found[name]["pairs_left_out"] for name in ("main", "ablation", "control")] == [1, 0, 1]
+    for name in ("main", "ablation", "control"):
+        assert scores()[name]["clip_t"]["n"] == found[name]["pairs"] - found[name]["pairs_left_out"]
+    assert "3 of 132 pictures failed to be drawn (2 not a number and 1 black): 2 pairs are left out" in text()
+
+
+def test_a_pair_that_fails_at_one_strength_is_in_the_mean_of_none(study: Path) -> None:
+    mark("strengths", lambda rows: first_pair(rows) & (rows["strength"] == 0.5), failed=True, failure="flat")
+    rows = read_table(paths.SCORE_ROWS).query("set == 'strengths' and arm == 'ours' and strength == 1")
+    kept = rows[rows["pair"] > rows["pair"].min()]
+    found = scores()["strengths"]
+    assert [found[name]["n"] for name in ("0", "0.5", "1")] == [5, 5, 5]
+    assert found["1"]["dino"] == pytest.approx(kept["dino"].mean(), abs=1e-6)
+    assert "mean of 5 pairs" in text()
+    assert text().count(" 0.5 failed ") == 1
+
+
+def test_a_pair_that_fails_at_a_lower_strength_is_not_compared_at_the_highest() -> None:
+    drawn = [("baseline", 0.0), ("ours", 0.5), ("ours", 1.0)]
+    rows = pd.DataFrame(
+        [(pair, "close", pair, arm, strength, 0.1) for pair in ("one", "two") for arm, strength in drawn],
+        columns=["pair", "shot_type", "film", "arm", "strength", "dino"],
+    ).assign(set="main", failed=False)
+    assert aggregates.pairs(rows, "dino")["pair"].tolist() == ["one", "two"]
+    rows.loc[1, ["dino", "failed"]] = [np.nan, True]
+    assert aggregates.pairs(rows, "dino")["pair"].tolist() == ["two"]
+
+
+def test_where_every_pair_has_failed_nothing_is_compared(study: Path) -> None:
+    for name in ("main", "strengths"):
+        mark(name, lambda rows: rows.index, failed=True, failure="nan")
+    assert {"main", "strengths"} & set(scores()) == set()
+    assert metrics("pictures")["main"]["pairs_left_out"] == 18
+    assert "nan" not in text().lower().split()
+
+
+def test_pictures_that_were_decoded_twice_or_have_too_long_a_prompt_are_told(study: Path) -> None:
+    mark("main", lambda rows: rows.index[:3], retried=True)
+    mark("ablation", lambda rows: rows.index[:1], retried=True)
+    assert "4 pictures were decoded a second time, in float32." in text()
+    assert "text encoder reads" not in text()
+    mark("control", lambda rows: rows.index[:2], cut=True, tokens=80)
+    found = metrics("pictures")
+    assert [found[name]["retried"] for name in ("main", "ablation", "control", "strengths")] == [3, 1, 0, 0]
+    assert [found[name]["cut"] for name in ("main", "ablation", "control", "strengths")] == [0, 0, 2, 0]
+    assert "2 pictures have a prompt of more than the 75 tokens that the text encoder reads" in text()
+
+
+def test_every_reason_to_fail_has_its_number_and_its_name() -> None:
+    assert aggregates.FAILURES == tuple(making_words.FAILURE_NAMES) == tuple(filter(None, get_args(Failure)))
+
+
+# --- training ---
+
+
+def losses(shot_type: str, name: str) -> pd.DataFrame:
+    return pd.read_csv((paths.TUNED / shot_type / paths.LOSSES).with_name(f"{name}.tsv"), sep="\t")
+
+
+def test_training_is_told_in_numbers(study: Path) -> None:
+    write_json(paths.TUNED / "long" / paths.RUN, {"frames": 7, "class_pictures": 5})
+    run()
+    found = metrics("training")
+    assert list(found) == ["close", "long", "medium"]
+    for shot_type, part in found.items():
+        held_out = losses(shot_type, "held_out")["held_out"]
+        assert part["loss"] == pytest.approx(losses(shot_type, "loss")["loss"][-20:].mean(), abs=1e-6)
+        assert part["held_out"]["before"] == pytest.approx(held_out.iloc[0], abs=1e-6)
+        assert part["held_out"]["after"] == pytest.approx(held_out.iloc[-1], abs=1e-6)
+        assert part["steps"] == 120
+    assert (found["long"]["frames"], found["long"]["class_pictures"]) == (7, 5)
+    assert (found["close"]["frames"], found["close"]["class_pictures"]) == (6, 0)
+
+
+def test_training_is_told_on_the_page(study: Path) -> None:
+    found = metrics("training")["close"]
+    assert f"Loss {found['loss']:.4f} at the end" in text()
+    assert f"Held-out loss {found['held_out']['before']:.4f} before, {found['held_out']['after']:.4f} after" in text()
+    for shot_type in ("close", "medium", "long"):
+        shown = re.findall(rf'src="([^"]*)" alt="{shot_type} shot, after (\d+) steps"', page())
+        assert [step for _, step in shown] == ["0", "50", "100", "120"]
+        before, _, _, after = (source for source, _ in shown)
+        assert (before == after) == (shot_type == "medium")  # the others begin as medium shots
+
+
+def test_a_held_out_loss_is_drawn_in_its_place(study: Path) -> None:
+    """The curve falls from the left to the right: SVG counts heights from above."""
+    (points, *_) = re.findall(r'class="line held-out" points="([^"]*)"', page())
+    places = [tuple(map(float, point.split(","))) for point in points.split()]
+    assert len(places) == 4
+    assert places == sorted(places)
+    assert [y for _, y in places] == sorted(y for _, y in places)
+    assert (places[2][0] - places[0][0]) / (places[3][0] - places[0][0]) == pytest.approx(100 / 120, abs=1e-3)
+    (loss, *_) = re.findall(r'class="line loss" points="([^"]*)"', page())
+    assert float(loss.split()[-1].split(",")[0]) == places[-1][0]
+
+
+def test_where_nothing_was_held_out_nothing_is_said_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_study(tmp_path, Size(looks_in_training=()))
+    write_scores()
+    (paths.TUNED / "close" / paths.RUN).unlink()
+    run()
+    assert set(metrics("training")["close"]) == {"loss", "steps"}
+    assert set(metrics("training")["long"]) == {"loss", "steps", "frames", "class_pictures"}
+    assert "Held-out" not in text()
+    assert "drawn from one seed" not in text()
+    assert "at the end" in text()
+
+
+def test_a_held_out_loss_that_was_not_measured_at_the_end_is_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_study(tmp_path, Size(looks_in_training=(0, 50)))
+    write_scores()
+    run()
+    assert set(metrics("training")["close"]["held_out"]) == {"before"}
+
+
+def test_what_dvclive_writes_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    log, looks = Log([0.5, 0.4, 0.3], {0: 0.9, 2: 0.8, 3: 0.7}), Path("looks")
+    looks.mkdir()
+    for step in log.held_out:
+        for number in range(2):
+            pixels = np.full((8, 8, 3), 40 * step + number, dtype=np.uint8)
+            (looks / picture_file(step, number)).write_bytes(png_bytes(pixels))
+    with live(paths.TUNED / "long" / paths.TRAINING, looks, first=True) as shown:
+        shown.show(log)
+        shown.finish(log)
+    found = read_training()["long"]
+    assert found.loss == [(1, 0.5), (2, 0.4), (3, 0.3)]
+    assert found.held_out == [(0, 0.9), (2, 0.8), (3, 0.7)]
+    assert [(step, path.name) for step, path in found.pictures.items()] == [
+        (0, "000000-0.png"), (2, "000002-0.png"), (3, "000003-0.png"),
+    ]  # fmt: skip
+    assert found.record == {}
+
+
+def test_a_long_log_is_averaged_over_equal_stretches() -> None:
+    curve = [(step, float(step % 2)) for step in range(1, 1001)]
+    thin = training.thinned(curve)
+    assert len(thin) == training.POINTS
+    assert thin[0] == (5, pytest.approx(0.6))
+    assert thin[-1][0] == 1000
+    assert np.mean([value for _, value in thin]) == pytest.approx(0.5)
+
+
+def test_of_many_validation_pictures_a_few_are_shown_from_the_first_to_the_last() -> None:
+    assert training.spread([0, 50, 100]) == [0, 50, 100]
+    assert training.spread(range(0, 2001, 250)) == [0, 500, 750, 1250, 1500, 2000]
+
+
+def test_every_file_that_dvc_plots_and_compares_is_there(study: Path) -> None:
+    graph = yaml.safe_load((REPO / "dvc.yaml").read_text())
+    for plot in graph["plots"]:
+        ((name, settings),) = plot.items() if isinstance(plot, dict) else [(plot, {"y": {plot: []}})]
+        for path, columns in settings["y"].items():
+            if Path(path).is_dir():
+                assert list(Path(path).glob("*.png")), name
+                continue
+            table = pd.read_csv(path, sep="\t" if path.endswith(".tsv") else ",")
+            assert {settings["x"], *([columns] if isinstance(columns, str) else columns)} <= set(table.columns), name
+    listed = {Path(path).name for entry in graph["stages"]["report"]["metrics"] for path in entry}
+    assert listed == {path.name for path in paths.METRICS.iterdir()}
+
+
+# --- methods ---
+
+
+def report_on_method(folder: Path, monkeypatch: pytest.MonkeyPatch, method: Method) -> None:
+    monkeypatch.chdir(folder)
+    write_study(folder, Size(method=method))
+    write_scores()
+    run()
+
+
+@pytest.mark.parametrize(
+    ("method", "wanted", "unwanted"),
+    [
+        (
+            "lora",
+            [
+                "once with the LoRA of its shot type", "The strength of the LoRA", "How the LoRAs learned",
+                "train the LoRAs", "DreamBooth with LoRA, rank 16, lora_alpha 16, on to_k, to_q, to_v and to_out.0 of",
+            ],
+            ["The paper’s numbers are of"],
+        ),
+        (
+            "dreambooth",
+            [
+                "once with the networks fine-tuned for its shot type", "The strength of the fine-tuning",
+                "How the networks learned",
+                "Fine-tuning: DreamBooth in full, the whole UNet, 170 steps of 16 frames for each shot type.",
+                "The paper’s numbers are of DreamBooth with LoRA, those here of DreamBooth in full.",
+            ],
+            ["the LoRA ", "LoRAs", "rank 16, lora", "nothing can differ"],
+        ),
+        (
+            "textual_inversion",
+            [
+                "once with the vectors learned for the words of its shot type", "The strength of the learned words",
+                "Fine-tuning: textual inversion, the vectors of the shot type’s words, 170 steps",
+                "those here of textual inversion.",
+            ],
+            ["the LoRA ", "LoRAs", "rank 16, lora"],
+        ),
+    ],
+)  # fmt: skip
+def test_the_page_names_the_method(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: Method, wanted: list[str], unwanted: list[str]
+) -> None:
+    report_on_method(tmp_path, monkeypatch, method)
+    assert all(words in text() for words in wanted), [words for words in wanted if words not in text()]
+    assert not any(words in text() for words in unwanted), [words for words in unwanted if words in text()]
+
+
+def change_params(group: str, **values: Any) -> None:
+    study = yaml.safe_load(Path("params.yaml").read_text())
+    study["profiles"]["demo"][group] |= values
+    Path("params.yaml").write_text(yaml.safe_dump(study))
+
+
+def test_the_page_states_how_it_was_trained_and_drawn(study: Path) -> None:
+    prior = {"weight": 0.5, "pictures": 200, "prompt": "a picture of a person"}
+    change_params("train", prior=prior, text_encoder={"train": True, "learning_rate": 1e-5})
+    change_params("generate", sampler="Euler a", steps=20, guidance=7.5, negative_prompt="text, logo")
+    run()
+    assert "attention and the text encoder, 170 steps of 16 frames" in text()
+    assert "of 16 frames and as many of 200 class pictures, weight 0.5, for each shot type." in text()
+    assert "Sampler: Euler a, 20 steps, guidance 7.5, 128 × 128 pixels, negative prompt “text, logo”." in text()
+    assert "train.prior.weight 0.5" in text()
+
+
+def test_the_page_names_the_device_and_promises_the_same_bits_only_where_they_are_the_same(study: Path) -> None:
+    assert "pictures drawn on" not in text()
+    assert "whatever the batch or the order;" in text()
+    change_params("generate", slab=0)
+    for folder in paths.PAIRS.iterdir():
+        rows = read_table(folder / paths.PICTURE_ROWS)
+        write_table(rows.assign(device="a GPU"), folder / paths.PICTURE_ROWS, by="picture")
+    run()
+    assert "; pictures drawn on a GPU." in text()
+    assert "whatever the batch or the order, up to rounding;" in text()
+
+
+def test_textual_inversions_ablation_is_the_baseline_and_the_page_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report_on_method(tmp_path, monkeypatch, "textual_inversion")
+    for part in (scores()["ablation"], scores()["ablation"]["close"]):
+        for metric in ("clip_t", "dino", "shot_accuracy"):
+            assert part[metric]["diff"] == part[metric]["ci_lo"] == part[metric]["ci_hi"] == 0
+            assert not {"p", "d_z"} & set(part[metric])
+            assert part[metric]["p_flip"] == 1
+    assert "its pictures are the baseline’s by construction (shot accuracy +0.0 points)." in text()
+    assert "as table 4 the baseline stands beside itself, and nothing can differ." in text()
+    assert pd.read_csv(paths.PLOTS / "differences.csv").query("set == 'ablation'")["diff"].eq(0).all()
+
+
+def test_a_study_in_which_nothing_differs_at_all_is_reported(study: Path) -> None:
     rows = read_table(paths.SCORE_ROWS)
-    lost = rows.index[rows["set"] == "main"][0]
-    rows.loc[lost, ["clip_t", "dino", "shot_right", "confidence"]] = np.nan
-    rows.loc[lost, "failed"] = True
+    numbers = ["clip_t", "dino", "shot_right"]
+    rows[numbers] = rows.sort_values("arm").groupby(["set", "pair"])[numbers].transform("first")
     write_table(rows, paths.SCORE_ROWS, by="picture")
     run()
-    assert scores()["main"]["dino"]["n"] == 17
-    assert scores()["pictures"]["failed"] == 1
-    assert "1 picture of 132 failed to be drawn" in text()
+    for name in ("main", "ablation", "control"):
+        assert all(scores()[name][metric]["diff"] == 0 for metric in ("clip_t", "dino", "shot_accuracy"))
+    assert "did not clearly change" in text()
+    assert "nan" not in text().lower().split()
+    assert "−0.0" not in text()
+    checker = Checker()
+    checker.feed(page())
+    assert checker.open == []
 
 
 def test_ingest_counts_by_reason(study: Path) -> None:
@@ -309,7 +626,7 @@ def test_what_an_earlier_run_left_is_gone(study: Path) -> None:
     run()
     assert (paths.METRICS / "survey.json").exists()
     names = {path.name for path in paths.PLOTS.iterdir()}
-    assert names == {"differences.csv", "strengths.csv", "confusion.csv", "training.csv"}
+    assert names == {"differences.csv", "strengths.csv", "confusion.csv"}
 
 
 def test_pictures_csv_names_every_picture_and_its_pixels(study: Path) -> None:
@@ -326,7 +643,6 @@ def test_the_plots_tables_agree_with_the_metrics(study: Path) -> None:
     assert table["diff"].mean() == pytest.approx(scores()["ablation"]["clip_t"]["diff"], abs=1e-6)
     confusion = pd.read_csv(paths.PLOTS / "confusion.csv")
     assert (confusion["actual"] == confusion["predicted"]).mean() == pytest.approx(0.9)
-    assert set(pd.read_csv(paths.PLOTS / "training.csv")["shot_type"]) == {"close", "medium", "long"}
 
 
 class Checker(HTMLParser):
@@ -439,12 +755,14 @@ def test_two_pairs_of_one_film_without_probe_log_or_rejects(tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     write_study(tmp_path, Size(films=1, per_type=2, probe_films=1, rejects=0, world="real"))
     write_scores(probe=False)
-    shutil.rmtree(paths.LORA)
+    shutil.rmtree(paths.TUNED)
     run()
     found = scores()
     assert found["main"]["close"]["dino"].keys() == {"baseline", "ours", "diff", "n", "clusters", "d_z"}
     assert "shot_accuracy" not in found["main"]
     assert "probe" not in found
+    assert metrics("training") == {}
+    assert "How the LoRAs learned" not in text()
     assert "1 film, too few for an interval" in text()
     assert "no long shot among the 4 frames" in text()
     assert "nan" not in text().lower().split()
