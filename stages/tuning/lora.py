@@ -160,14 +160,21 @@ def unload(pipeline: Any) -> None:
 
 
 def adapter_state(network: Any) -> "dict[str, torch.Tensor]":
-    """The adapter's weights as diffusers names them, on the CPU; none where there is no adapter."""
+    """The adapter's weights as diffusers names them, on the CPU; none where there is no adapter.
+
+    diffusers' own conversion renames attention's layers alone, and its loader, which looks at one name, then loses
+    them where others learn too: what it has left is renamed here.
+    """
     from diffusers.utils.state_dict_utils import convert_state_dict_to_diffusers
     from peft import get_peft_model_state_dict
 
     if not getattr(network, "peft_config", None):
         return {}
     state = convert_state_dict_to_diffusers(get_peft_model_state_dict(network))
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    return {
+        name.replace(".lora_A.", ".lora.down.").replace(".lora_B.", ".lora.up."): tensor.detach().cpu().contiguous()
+        for name, tensor in state.items()
+    }
 
 
 def adapter_metadata(network: Any) -> dict[str, Any] | None:
