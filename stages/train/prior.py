@@ -25,9 +25,9 @@ CODE = (
 )  # fmt: skip
 
 
-def manner_of(drawing: Drawing, size: int) -> Manner:
-    """How training draws, always as many pictures at a time."""
-    return Manner(drawing.sampler, drawing.steps, drawing.guidance, size, slab=drawing.batch)
+def manner_of(drawing: Drawing, size: int, slab: int) -> Manner:
+    """How training draws, always ``slab`` pictures at a time."""
+    return Manner(drawing.sampler, drawing.steps, drawing.guidance, size, slab=slab)
 
 
 def requests_of(params: Profile, shot_type: ShotType) -> list[Request]:
@@ -56,7 +56,7 @@ def draw_missing(open_artist: Callable[[], Artist], wanted: dict[Path, Request],
                 if picture.failure:
                     raise StudyError(
                         f"train.prior: a class picture of {request.prompt!r} came out {picture.failure}; "
-                        f"set train.dtype to bfloat16 or float32"
+                        f"change train.prior.prompt or train.drawing or, where it is float16, train.dtype"
                     )
                 write_atomic(path, png_bytes(picture.pixels))
             bar.update(len(part))
@@ -78,7 +78,7 @@ def with_prior(
     if not wanted:
         return data
     size = len(next(iter(data.pixels.values()))())
-    manner = manner_of(params.train.drawing, size)
+    manner = manner_of(params.train.drawing, size, slab=params.train.drawing.batch)
     folder = work_folder("class", code_hash(*CODE), repr(manner), params.train.dtype, base, device())
     paths = {folder / f"{digest(item.prompt, item.seed)[:32]}.png": item for item in wanted}
 

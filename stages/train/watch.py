@@ -61,8 +61,9 @@ def pictures(run: Run) -> list[np.ndarray]:
     examples = run.data.held_out[: run.params.validation.pictures]
     if not examples:
         return []
-    size = len(run.data.pixels[examples[0].picture]())
-    artist = Artist(run.pipeline, manner_of(run.params.drawing, size), around=partial(precision, run))
+    drawing, size = run.params.drawing, len(run.data.pixels[examples[0].picture]())
+    manner = manner_of(drawing, size, slab=min(drawing.batch, len(examples)))
+    artist = Artist(run.pipeline, manner, around=partial(precision, run))
     wanted = [Request(item.prompt, run.seed_of("validation", item.picture), 1.0) for item in examples]
     return [picture.pixels for picture in artist.draw(wanted)]
 
