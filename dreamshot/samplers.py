@@ -2,6 +2,8 @@
 
 "DPM++ SDE Karras" is the paper's. The others are diffusers' own versions of what A1111 calls so; diffusers draws their
 noise otherwise, so that the stochastic ones among them make other pictures there from the same seed.
+
+A sampler's settings are its own: of the scheduler that a base came with only what the base was trained with is taken.
 """
 
 from collections.abc import Mapping
@@ -34,9 +36,15 @@ class Sampler:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
+OF_THE_BASE = (
+    "num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr",
+    "prediction_type",
+)  # fmt: skip
+
 KARRAS = {"use_karras_sigmas": True, "timestep_spacing": "linspace"}
 PLAIN = {"use_karras_sigmas": False, "timestep_spacing": "linspace"}
 ANCESTRAL = {"timestep_spacing": "linspace"}
+LEADING = {"timestep_spacing": "leading", "steps_offset": 1, "clip_sample": False, "set_alpha_to_one": False}
 MULTISTEP = "DPMSolverMultistepScheduler"
 
 SAMPLERS: dict[SamplerName, Sampler] = {
@@ -53,5 +61,5 @@ SAMPLERS: dict[SamplerName, Sampler] = {
     "LMS Karras": Sampler("LMSDiscreteScheduler", KARRAS),
     "LMS": Sampler("LMSDiscreteScheduler", PLAIN),
     "UniPC": Sampler("UniPCMultistepScheduler", PLAIN),
-    "DDIM": Sampler("DDIMScheduler", {"timestep_spacing": "leading"}),
+    "DDIM": Sampler("DDIMScheduler", LEADING),
 }

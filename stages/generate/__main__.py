@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -20,31 +21,50 @@ from typing import Any
 import pandas as pd
 
 from dreamshot.captions import CLIP_TOKENS
-from dreamshot.errors import main
+from dreamshot.errors import StudyError, main
 from dreamshot.models import device, load_base, model_hash
 from dreamshot.params import Method, Profile, SetName, ShotType, load_params, set_argument
-from dreamshot.paths import PAIRS, PICTURE_ROWS, RUN, TUNED
+from dreamshot.paths import LORA_FILE, PAIRS, PICTURE_ROWS, RUN, TUNED
 from dreamshot.provenance import threads, write_run
-from dreamshot.records import picture_hash, write_shards, write_table
+from dreamshot.records import picture_hash, png_bytes, write_png_shards, write_table
 from dreamshot.seeds import digest
 from dreamshot.work import clean, code_hash, work_folder, write_atomic
 from stages.artist import Artist, Failure, Manner, Request, artist_for
-from stages.chunks import executor, share_out
-from stages.diffusion import caption_rows, reproducible
+from stages.chunks import cores, executor, share_out
+from stages.diffusion import Pipeline, caption_rows, reproducible
 from stages.generate.manifest import Job, Outcome, counts, cut, job_for, row_of
-from stages.generate.plan import Arm, Chunk, Pair, arms_of, plan
-from stages.tuning import tuner, weights_hash
+from stages.generate.plan import Arm, Chunk, arms_of, plan
+from stages.tuning import Tuning, full, inversion, tuner, weights_hash
 
 CODE = (  # chunks.py shares out the work and changes no picture, manifest.py says what was drawn
     "stages/generate/__main__.py", "stages/generate/plan.py", "stages/artist.py", "stages/sampler.py",
     "stages/diffusion.py", "stages/tuning",
 )  # fmt: skip
+AHEAD = 64  # pictures encoded before they are written
+
+
+def file_of(method: Method, shot_type: ShotType) -> Path:
+    """What a method leaves of a shot type, a file or a folder."""
+    names = {
+        "lora": LORA_FILE, "dreambooth": full.UNET, "textual_inversion": inversion.embedding_file(shot_type),
+    }  # fmt: skip
+    return TUNED / shot_type / names[method]
 
 
 def method_of(shot_type: ShotType) -> Method:
-    """How a shot type was trained, as its record says."""
+    """How a shot type was trained, as its record says.
+
+    Raises:
+        StudyError: its folder holds no such fine-tuning.
+    """
     record = json.loads((TUNED / shot_type / RUN).read_text())
     method: Method = record["params"]["method"]
+    path = file_of(method, shot_type)
+    if not path.exists():
+        raise StudyError(
+            f"{path}: not there, though {RUN} says that it was trained by {method}; "
+            f"run `python -m stages.train {shot_type}`"
+        )
     return method
 
 
@@ -95,17 +115,35 @@ def open_studio(studio: Studio) -> Artist:
     params = Profile.model_validate_json(studio.settings)
     settings = params.generate
     manner = Manner(
-        settings.sampler, settings.steps, settings.guidance, settings.size, settings.negative_prompt, settings.slab
-    )
+        settings.sampler, settings.steps, settings.guidance, settings.size, settings.negative_prompt, settings.slab,
+        settings.batch,
+    )  # fmt: skip
     return artist_for(load_base(params.models.base), manner, settings.dtype, settings.decoder_dtype)
+
+
+def load(pipeline: Pipeline, shot_type: ShotType) -> Tuning:
+    """Put a shot type's fine-tuning into the pipeline.
+
+    Raises:
+        StudyError: it does not fit the base, or its files are broken.
+    """
+    folder, method = TUNED / shot_type, method_of(shot_type)
+    try:
+        return tuner(method).load(pipeline, shot_type, folder)
+    except StudyError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160]
+        raise StudyError(
+            f"{folder}: its {method} does not fit the base ({reason}); run `python -m stages.train {shot_type}`"
+        ) from None
 
 
 def draw_in(studio: Studio, chunk: Chunk, arms: Sequence[Arm], path: Path) -> int:
     """Draw a chunk in whatever process this is; returns the number of pictures."""
     artist = open_studio(studio)
     if any(arm.tuned for arm in arms):
-        folder, method = TUNED / chunk.shot_type, method_of(chunk.shot_type)
-        artist.use(chunk.shot_type, lambda: tuner(method).load(artist.pipeline, chunk.shot_type, folder))
+        artist.use(chunk.shot_type, partial(load, artist.pipeline, chunk.shot_type))
     draw_chunk(artist, chunk, arms, path)
     return len(chunk.pairs) * len(arms)
 
@@ -131,11 +169,9 @@ def draw_missing(
         share_out(pool, [partial(draw_in, studio, chunk, arms, path) for chunk, path in missing], bar)
 
 
-def report_long_prompts(chunks: Sequence[Chunk], tokens: dict[str, int]) -> None:
-    """Say how many prompts the text encoder cuts, and one of them."""
-    long = [
-        text for text in dict.fromkeys(pair.prompt for chunk in chunks for pair in chunk.pairs) if cut(tokens[text])
-    ]
+def report_long_prompts(tokens: dict[str, int]) -> None:
+    """Say how many prompts the text encoder cuts, and one of them; tokens: the length of each, the negative one too."""
+    long = [text for text, length in tokens.items() if cut(length)]
     if long:
         print(f"generate: {len(long)} prompts exceed {CLIP_TOKENS} tokens and are cut, as {long[0]!r}", file=sys.stderr)
 
@@ -155,12 +191,19 @@ class Drawn:
             self.failed.update(json.loads(file.metadata()["failed"]))
             self.retried.update(json.loads(file.metadata()["retried"]))
 
-    def __iter__(self) -> Iterator[tuple[str, Any]]:
-        """(id, pixels) by id."""
-        return ((key, self[key]) for key in sorted(self._files))
+    def __len__(self) -> int:
+        return len(self._files)
 
-    def __getitem__(self, key: str) -> Any:
-        return self._files[key].get_tensor(key)
+    def encoded(self) -> Iterator[tuple[str, bytes, str]]:
+        """(id, PNG, SHA-256 of the pixels) by id: several at a time, a few ahead."""
+        keys = sorted(self._files)
+        with ThreadPoolExecutor(cores()) as pool:
+            for start in range(0, len(keys), AHEAD):
+                yield from pool.map(self._encode, keys[start : start + AHEAD])
+
+    def _encode(self, key: str) -> tuple[str, bytes, str]:
+        pixels = self._files[key].get_tensor(key)
+        return key, png_bytes(pixels), picture_hash(pixels)
 
 
 def work_for(params: Profile, base: str) -> Path:
@@ -170,10 +213,19 @@ def work_for(params: Profile, base: str) -> Path:
     return work_folder("generate", code_hash(*CODE), json.dumps(settings, sort_keys=True), base, device())
 
 
-def outcome(drawn: Drawn, pair: Pair, arm: Arm) -> Outcome:
-    """What came of one picture."""
-    key = pair.picture(arm)
-    return Outcome(picture_hash(drawn[key]), drawn.failed.get(key, ""), key in drawn.retried)
+def write_pictures(drawn: Drawn, folder: Path, desc: str) -> dict[str, Outcome]:
+    """Write the pictures in shards; return what came of each."""
+    from tqdm import tqdm
+
+    outcomes: dict[str, Outcome] = {}
+
+    def files() -> Iterator[tuple[str, bytes]]:
+        for key, png, pixels in tqdm(drawn.encoded(), desc=desc, total=len(drawn), unit="picture"):
+            outcomes[key] = Outcome(pixels, drawn.failed.get(key, ""), key in drawn.retried)
+            yield key, png
+
+    write_png_shards(files(), folder)
+    return outcomes
 
 
 def write_set(
@@ -182,12 +234,11 @@ def write_set(
     """Gather the chunks into the set's folder; return its rows."""
     folder = clean(PAIRS / set_name)
     with ExitStack() as stack:
-        drawn = Drawn(paths, stack)
-        rows = pd.DataFrame(
-            row_of(set_name, job, pair, arm, outcome(drawn, pair, arm))
-            for chunk in chunks for pair in chunk.pairs for arm in arms
-        )  # fmt: skip
-        write_shards(iter(drawn), folder / "shards")
+        outcomes = write_pictures(Drawn(paths, stack), folder / "shards", f"generate {set_name}: encode")
+    rows = pd.DataFrame(
+        row_of(set_name, job, pair, arm, outcomes[pair.picture(arm)])
+        for chunk in chunks for pair in chunk.pairs for arm in arms
+    )  # fmt: skip
     write_table(rows, folder / PICTURE_ROWS, by="picture")
     facts = {"set": set_name, "seed": job.params.seed, "weights": job.weights, **counts(rows)}
     write_run(folder, job.params.generate, {"base": model_hash("base")}, **facts)
@@ -200,7 +251,7 @@ def generate(params: Profile, set_name: SetName) -> None:
     arms = arms_of(set_name, getattr(params.generate.sets, set_name))
     weights = hashes_of(chunks, arms)
     job = job_for(params, chunks, {shot_type: method_of(shot_type) for shot_type in weights}, weights)
-    report_long_prompts(chunks, job.tokens)
+    report_long_prompts(job.tokens)
     work = work_for(params, model_hash("base"))
     paths = [chunk_path(work, chunk, arms, job.weights.get(chunk.shot_type, "")) for chunk in chunks]
     studio = Studio(params.model_dump_json(), model_hash("base"), tuple(job.weights.items()))

@@ -1,7 +1,7 @@
 """What is recorded of each picture: the row of ``pictures.parquet``, with an infotext that A1111 can read."""
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -37,8 +37,8 @@ class Outcome:
 class Job:
     """What the rows of a set have in common.
 
-    method, weights: of each fine-tuning that the set needs. tokens: the length of each prompt. schedule: the SHA-256 of
-    the sampler's sigmas. versions, device: what drew.
+    method, weights: of each fine-tuning that the set needs. tokens: the length of each prompt, the negative one too.
+    schedule: the SHA-256 of the sampler's sigmas. versions, device: what drew.
     """
 
     params: Profile
@@ -62,6 +62,11 @@ def device_name() -> str:
     return torch.cuda.get_device_name() if device() == "cuda" else "cpu"
 
 
+def prompts_of(chunks: Sequence[Chunk], negative_prompt: str) -> list[str]:
+    """Each text that is encoded, once; the negative prompt last."""
+    return list(dict.fromkeys([*(pair.prompt for chunk in chunks for pair in chunk.pairs), negative_prompt]))
+
+
 def job_for(
     params: Profile, chunks: Sequence[Chunk], method: dict[ShotType, Method], weights: dict[ShotType, str]
 ) -> Job:
@@ -75,7 +80,7 @@ def job_for(
         params=params,
         method=method,
         weights=weights,
-        tokens={pair.prompt: count(pair.prompt) for chunk in chunks for pair in chunk.pairs},
+        tokens={text: count(text) for text in prompts_of(chunks, settings.negative_prompt)},
         schedule=schedule_hash(scheduler),
         versions=", ".join(f"{name} {known[name]}" for name in DRAWN_WITH),
         device=device_name(),
@@ -103,21 +108,29 @@ def infotext_of(job: Job, pair: Pair, arm: Arm) -> str:
         model_hash="",
         version=VERSION,
     )
-    folder = TUNED / pair.shot_type
+    folder, weights = TUNED / pair.shot_type, job.weights.get(pair.shot_type, "")
     if method == "lora":
         path = folder / lora.kohya_file(pair.shot_type)
-        told = replace(told, lora=infotext.Lora(path.stem, arm.strength, lora_hash(path)))
+        told = replace(told, lora=infotext.Lora(path.stem, arm.strength, hash_of(infotext.lora_hash, path, weights)))
     if method == "dreambooth":
-        told = replace(told, model=f"dreamshot_{pair.shot_type}")
+        told = replace(told, model=partly(f"dreamshot_{pair.shot_type}", arm.strength))
     if method == "textual_inversion":
         path = folder / inversion.embedding_file(pair.shot_type)
-        words = pair.prompt.replace(f"{pair.shot_type}_shot", path.stem)
-        told = replace(told, prompt=words, embeddings=(infotext.Embedding(path.stem, embedding_hash(path)),))
+        words = pair.prompt.replace(f"{pair.shot_type}_shot", partly(path.stem, arm.strength))
+        whole = infotext.Embedding(path.stem, hash_of(infotext.embedding_hash, path, weights))
+        told = replace(told, prompt=words, embeddings=(whole,) if arm.strength == 1 else ())
     return infotext.write(told)
 
 
-lora_hash = cache(infotext.lora_hash)
-embedding_hash = cache(infotext.embedding_hash)
+def partly(name: str, strength: float) -> str:
+    """What A1111 would have to have a file of: of a strength that is not 1 it has none until somebody merges one."""
+    return name if strength == 1 else f"{name}_{strength:g}"
+
+
+@cache
+def hash_of(of: Callable[[Path], str], path: Path, weights: str) -> str:
+    """A1111's hash of a file of the fine-tuning whose weights are these."""
+    return of(path)
 
 
 def row_of(set_name: SetName, job: Job, pair: Pair, arm: Arm, outcome: Outcome) -> dict[str, Any]:
