@@ -22,7 +22,7 @@ from dreamshot.paths import TRAINING, TUNED
 from dreamshot.provenance import threads, write_run
 from dreamshot.seeds import seed
 from dreamshot.work import clean, code_hash, work_folder, write_atomic
-from stages.diffusion import Pipeline, cast, reproducible
+from stages.diffusion import Pipeline, cast, reproducible, too_long
 from stages.train import watch
 from stages.train.card import card
 from stages.train.checkpoint import load_checkpoint, save_checkpoint
@@ -91,6 +91,8 @@ def train_with_progress(run: Run, work: Path, shot_type: ShotType) -> None:
     first, checkpoint, live_folder = run.accelerator.is_main_process, work / CHECKPOINT, TUNED / shot_type / TRAINING
     if checkpoint.is_file():
         load_checkpoint(run, checkpoint)
+    for part in work.glob("*.part") if first else ():  # of a run that was killed while it wrote
+        part.unlink()
     run.accelerator.wait_for_everyone()
     with tqdm(
         total=run.params.steps, initial=run.step, desc=f"train {shot_type}", unit="step", disable=not first
@@ -109,6 +111,11 @@ def train_with_progress(run: Run, work: Path, shot_type: ShotType) -> None:
         live.finish(run.log)
 
 
+def cut_prompts(run: Run) -> int:
+    """How many of the training prompts are longer than the text encoder reads."""
+    return len(too_long(run.pipeline.tokenizer, (item.prompt for item in run.data.train)))
+
+
 def write(run: Run, params: Profile, shot_type: ShotType) -> None:
     """Write what was learned, with its record and its card."""
     folder = clean(TUNED / shot_type, keep=[TRAINING])
@@ -119,11 +126,22 @@ def write(run: Run, params: Profile, shot_type: ShotType) -> None:
         "seed": params.seed,
         "frames": len(run.data.train),
         "class_pictures": len(run.data.prior),
+        "cut_prompts": cut_prompts(run),
         "data": run.data.hash,
     }
     write_run(folder, run.params, {"base": model_hash("base")}, **facts)
     text = card(params, shot_type, run, model_record("base"), weights_hash(shot_type))
     write_atomic(folder / "README.md", text.encode())
+
+
+def summary(run: Run, shot_type: ShotType) -> str:
+    """What came of it, in a line."""
+    last, held, cut = run.log.losses[-20:], run.log.held_out, cut_prompts(run)
+    steps = f"train {shot_type}: {run.step} steps on {len(run.data.train)} frames"
+    told = f"{steps}, loss {sum(last) / len(last):.4f} at the end"
+    if held:
+        told += f"; held out {held[0]:.4f} before, {held[run.step]:.4f} after"
+    return f"{told}; {cut} prompts longer than the text encoder reads" if cut else told
 
 
 def teach(params: Profile, shot_type: ShotType) -> None:
@@ -139,14 +157,10 @@ def teach(params: Profile, shot_type: ShotType) -> None:
     work = work_folder("train", code_hash(*CODE), settings, str(params.seed), shot_type, base, data.hash, device())
     run = prepare(params, shot_type, data, accelerator)
     train_with_progress(run, work, shot_type)
-    if run.accelerator.is_main_process:
+    if accelerator.is_main_process:
         write(run, params, shot_type)
-        last, held = run.log.losses[-20:], run.log.held_out
-        told = f"; held out {held[0]:.4f} before, {held[run.step]:.4f} after" if held else ""
-        print(
-            f"train {shot_type}: {run.step} steps on {len(data.train)} frames, "
-            f"loss {sum(last) / len(last):.4f} at the end{told}"
-        )
+        print(summary(run, shot_type))
+    accelerator.end_training()
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -1,11 +1,13 @@
 """DreamBooth in full: every weight of the UNet and, where asked, of the text encoder."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dreamshot.errors import StudyError
 from dreamshot.params import ShotType, Train
+from dreamshot.provenance import write_json
 
 if TYPE_CHECKING:
     import torch
@@ -24,9 +26,20 @@ def begin(pipeline: Any, shot_type: ShotType, params: Train, seed: int) -> "dict
 
 
 def save(pipeline: Any, shot_type: ShotType, params: Train, folder: Path) -> None:
-    """Write the networks that have learned as diffusers' folders ``unet`` and ``text_encoder``."""
+    """Write the networks that have learned as diffusers' folders ``unet`` and ``text_encoder``.
+
+    Equal weights, equal bytes.
+    """
     for part in (UNET, TEXT_ENCODER) if params.text_encoder.train else (UNET,):
         getattr(pipeline, part).save_pretrained(folder / part, safe_serialization=True, max_shard_size=SHARD)
+        forget_place(folder / part / "config.json")
+
+
+def forget_place(path: Path) -> None:
+    """Take the base's place on this disk out of a configuration."""
+    config = json.loads(path.read_text())
+    config.pop("_name_or_path", None)
+    write_json(path, config)
 
 
 class Full:

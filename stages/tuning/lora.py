@@ -178,10 +178,13 @@ def adapter_state(network: Any) -> "dict[str, torch.Tensor]":
 
 
 def adapter_metadata(network: Any) -> dict[str, Any] | None:
-    """peft's configuration of the adapter, with sets as sorted lists: their own order changes with every process."""
+    """peft's configuration of the adapter, without the base's place on this disk.
+
+    Sets are sorted lists: their own order changes with every process.
+    """
     if not getattr(network, "peft_config", None):
         return None
-    config = network.peft_config["default"].to_dict()
+    config = {**network.peft_config["default"].to_dict(), "base_model_name_or_path": None}
     return {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
 
 

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from dreamshot.errors import StudyError
 from dreamshot.paths import CAPTION_ROWS, LORA_FILE, TUNED, WORK
+from dreamshot.records import read_table, write_table
 from stages.train import __main__ as stage
 from stages.train import checkpoint, loop
 from stages.tuning import weights_hash
@@ -153,11 +154,14 @@ def test_after_kill_9_the_command_goes_on_from_its_checkpoint_and_ends_with_the_
     assert running.wait() == -signal.SIGKILL
     assert "run.json" not in content(CLOSE)
     (state,) = WORK.glob("train/*/state.safetensors")
+    torn = state.with_name("state.safetensors.1.part")
+    torn.write_bytes(b"torn")
     begun = run_with(steps=40)
     checkpoint.load_checkpoint(begun, state)
     assert 2 <= begun.step < 40
     stage.run(["close"])
     assert content(CLOSE) == whole
+    assert not torn.exists()
 
 
 def test_a_finished_run_is_written_again_without_a_step(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,6 +171,19 @@ def test_a_finished_run_is_written_again_without_a_step(study: Path, monkeypatch
     monkeypatch.setattr(loop, "train_step", lambda run: pytest.fail("a step was done again"))
     stage.run(["close"])
     assert content(CLOSE) == whole
+
+
+def test_prompts_that_the_text_encoder_cuts_are_counted(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_params(train={"steps": 1})
+    stage.run(["close"])
+    assert "longer than the text encoder reads" not in capsys.readouterr().out
+    rows = read_table(CAPTION_ROWS)
+    chosen = rows.index[(rows["shot_type"] == "close") & (rows["split"] == "train")][:2]
+    rows.loc[chosen, "caption"] = rows.loc[chosen, "caption"] + " and a dog" * 40
+    write_table(rows, CAPTION_ROWS, by="frame")
+    stage.run(["close"])
+    assert "; 2 prompts longer than the text encoder reads\n" in capsys.readouterr().out
+    assert json.loads((CLOSE / "run.json").read_text())["cut_prompts"] == 2
 
 
 def test_what_an_earlier_run_has_written_by_another_method_goes(study: Path) -> None:

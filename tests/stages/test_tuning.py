@@ -11,11 +11,13 @@ from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, safe_open, save_file
 
 from dreamshot.errors import StudyError
-from dreamshot.params import Method, Train
+from dreamshot.models import load_base
+from dreamshot.params import Method, Train, Weights
 from dreamshot.paths import LORA_FILE
 from stages.diffusion import cast, encode_prompts
 from stages.tuning import Tuning, full, inversion, lora, tuner
 from tests.tiny_models import base_pipeline
+from tests.tiny_runs import content
 from tests.tiny_study import write_params, write_study
 
 TEXT_ENCODER = {"train": True, "learning_rate": 0.01}
@@ -288,6 +290,23 @@ def test_equal_loras_have_equal_bytes_whatever_order_the_library_writes(study: P
         told = json.loads(file.metadata()["lora_adapter_metadata"])
     assert told["unet.lora_alpha"] == told["text_encoder.lora_alpha"] == 4.0
     assert told["unet.target_modules"] == sorted(params.targets)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_files_say_nothing_of_where_the_base_lay(study: Path, method: Method) -> None:
+    text = {**TEXT_ENCODER, "train": method != "textual_inversion"}
+    params = settings(method=method, text_encoder=text)
+    found = []
+    for place in ("here", "there"):
+        base_pipeline().save_pretrained(study / place, safe_serialization=True)
+        pipeline = load_base(Weights(source=str(study / place), revision=""))
+        tuner(method).begin(pipeline, "close", params, 3)
+        folder = study / f"from {place}"
+        folder.mkdir()
+        tuner(method).save(pipeline, "close", params, folder)
+        found.append(content(folder))
+        assert not any(str(study / place).encode() in data for data in found[-1].values())
+    assert found[0] == found[1]
 
 
 def test_a_header_in_sorted_order_leaves_the_tensors_as_they_are(study: Path) -> None:
