@@ -98,7 +98,8 @@ def learning(method: Method, panels: Sequence[dict[str, Any]]) -> str:
     if any("held_out" in panel for panel in panels):
         told.append(
             "The held-out loss is of test frames at noises and time steps that stay the same, all of which count "
-            "alike; its charts have one span, each around its own level."
+            "alike; where training weighs them otherwise (min_snr_gamma) the two need not fall together. Its charts "
+            "have one span, each around its own level."
         )
     if any(panel["pictures"] for panel in panels):
         told.append(
