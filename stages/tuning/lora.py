@@ -306,10 +306,6 @@ def load(pipeline: Any, shot_type: ShotType, folder: Path) -> Adapter:
         raise StudyError(
             f"{folder / LORA_FILE}: does not fit the base ({reason}); run `python -m stages.train {shot_type}`"
         ) from None
-    for part in PARTS:
-        network = getattr(pipeline, part)
-        for _, layer in layers(network):
-            for weight in (*layer.lora_A.parameters(), *layer.lora_B.parameters()):
-                weight.data = weight.data.to(network.dtype)
-                weight.requires_grad_(False)
+    for network in (pipeline.unet, pipeline.text_encoder):
+        network.requires_grad_(False)
     return Adapter(pipeline)

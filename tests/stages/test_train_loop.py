@@ -265,6 +265,8 @@ def test_weights_learn_in_float32_whatever_they_are_computed_with(study: Path, m
         loop.train_step(run)
     assert {weight.dtype for weight in run.weights.values()} == {torch.float32}
     assert seen == {getattr(torch, dtype)}
+    frozen = {weight.dtype for weight in run.pipeline.unet.parameters() if not weight.requires_grad}
+    assert frozen <= {getattr(torch, dtype)}
     assert all(math.isfinite(loss) for loss in run.log.losses)
     assert run.scaler.is_enabled() == (dtype == "float16")
 
@@ -279,6 +281,15 @@ def test_a_gradient_that_overflows_float16_is_left_out_and_the_scale_falls(study
     run.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
     loop.train_step(run)
     assert not all(torch.equal(weight, before[name]) for name, weight in run.weights.items())
+
+
+@pytest.mark.parametrize("scale", [1.0, 1024.0])
+def test_a_gradient_is_clipped_at_its_own_size_whatever_float16_scales_it_by(study: Path, scale: float) -> None:
+    run = learnt_a_little(run_with(dtype="float16", max_grad_norm=0.01))
+    run.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+    loop.train_step(run)
+    moments = [run.optimizer.state[weight]["exp_avg"] / 0.1 for weight in run.weights.values()]
+    assert float(torch.cat([moment.flatten() for moment in moments]).norm()) == pytest.approx(0.01, rel=1e-3)
 
 
 def test_a_loss_that_is_no_number_is_named(study: Path) -> None:
