@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import diffusers
+import numpy as np
 import pytest
 import torch
 
@@ -149,6 +150,23 @@ def test_the_state_is_float32_when_the_unet_is_not(pipeline: Any, name: SamplerN
 
     sample(half, made, STEPS, Noise([1], SHAPE, made))
     assert seen == {torch.float32}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_known_picture_is_reached_and_not_clipped(name: SamplerName) -> None:
+    """Where each prediction points at one picture, with latents up to 3 as real ones have, its end is that picture."""
+    picture = torch.linspace(-3, 3, 256).reshape(SHAPE)
+    kept = np.cumprod(1 - np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2)
+    logs = np.log((1 - kept) / kept) / 2
+
+    def predict(scaled: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        sigma = float(np.exp(np.interp(float(time), np.arange(1000), logs)))
+        return (scaled * (sigma**2 + 1) ** 0.5 - picture) / sigma
+
+    made = scheduler_for({**BETAS, "prediction_type": "epsilon"}, name)
+    made.set_timesteps(10)
+    found = sample(predict, made, 10, Noise([1], SHAPE, made))[0]
+    assert float((found - picture).abs().max()) < 0.15
 
 
 @pytest.mark.parametrize("name", NAMES)
