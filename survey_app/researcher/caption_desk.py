@@ -215,4 +215,5 @@ def open_desk(params: Profile) -> CaptionDesk:
         StudyError: the captions have not been made.
     """
     count_tokens = token_counter(params.models.base)
-    return CaptionDesk(Path(params.captions), read_captioned(), params.generate.template, count_tokens, read_seen().films)
+    template, films = params.generate.template, read_seen().films
+    return CaptionDesk(Path(params.captions), read_captioned(), template, count_tokens, films)
