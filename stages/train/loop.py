@@ -144,21 +144,23 @@ def drawn(run: Run, step: int) -> list[tuple[float, Draw]]:
 # --- the loss ---
 
 
-def precision(run: Run) -> AbstractContextManager[Any]:
-    """What the networks are called in: autocast in half precision, and attention that is fast there.
-
-    On a CPU the fused attention's backward pass in bfloat16 takes 20 times as long as the plain one's.
-    """
-    import torch
+def attention(run: Run) -> AbstractContextManager[Any]:
+    """Plain attention in half precision on a CPU, where the fused one's backward pass is slower."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    kind = run.pipeline.device.type
+    plain = run.params.dtype in HALVES and run.pipeline.device.type == "cpu"
+    return sdpa_kernel(SDPBackend.MATH) if plain else nullcontext()
+
+
+def precision(run: Run) -> AbstractContextManager[Any]:
+    """What the networks are called in: autocast in half precision, and attention that is fast there."""
+    import torch
+
     if run.params.dtype not in HALVES:
         return nullcontext()
     stack = ExitStack()
-    if kind == "cpu":
-        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-    stack.enter_context(torch.autocast(kind, dtype=torch_dtype(run.params.dtype)))
+    stack.enter_context(attention(run))
+    stack.enter_context(torch.autocast(run.pipeline.device.type, dtype=torch_dtype(run.params.dtype)))
     return stack
 
 
@@ -243,7 +245,8 @@ def backward(run: Run) -> float:
     own, total = run.params.accumulate, 0.0
     for piece in range(own):
         loss = loss_of(run, run.step, here * own + piece, world * own) / own
-        run.scaler.scale(loss).backward()
+        with attention(run):  # gradient checkpointing computes again here, and must do as it did
+            run.scaler.scale(loss).backward()
         total += float(loss.detach())
     if world > 1:
         import torch

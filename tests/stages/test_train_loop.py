@@ -228,11 +228,12 @@ def test_in_several_pieces_the_gradient_is_the_same_up_to_rounding(study: Path, 
     assert all(bool(grad.any()) for grad in whole.values())
 
 
-def test_gradient_checkpointing_computes_again_what_it_has_not_kept_and_gets_the_same(study: Path) -> None:
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_gradient_checkpointing_computes_again_what_it_has_not_kept_and_gets_the_same(study: Path, dtype: str) -> None:
     found = {}
     for checkpointing in (False, True):
         calls: list[int] = []
-        run = learnt_a_little(run_with(gradient_checkpointing=checkpointing))
+        run = learnt_a_little(run_with(gradient_checkpointing=checkpointing, dtype=dtype))
         run.pipeline.unet.up_blocks[0].resnets[0].register_forward_pre_hook(lambda *_, calls=calls: calls.append(1))
         found[checkpointing] = gradients(run)
         assert len(calls) == 1 + checkpointing
