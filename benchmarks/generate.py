@@ -12,12 +12,11 @@ import argparse
 import time
 import warnings
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
-from benchmarks.random_base import build
-from benchmarks.study import RANDOM_BASE, ROOT, machine, study
+from benchmarks.study import RANDOM_BASE, ROOT, arguments_of, machine, study
 from dreamshot.models import device, load_base, torch_dtype
 from dreamshot.params import SET_NAMES, SHOT_TYPES, Dtype, Profile
 from dreamshot.paths import LORA_FILE, PAIRS, PICTURE_ROWS, TUNED
@@ -27,7 +26,6 @@ from stages.generate import __main__ as stage
 from stages.sampler import scheduler_for
 from stages.tuning import lora
 
-DTYPES = ("float32", "bfloat16")
 SPREAD = 0.02  # of the random LoRA's weights
 
 
@@ -116,14 +114,7 @@ def measure(given: argparse.Namespace, dtype: Dtype) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=8, help="of each shot type")
-    parser.add_argument("--steps", type=int, default=16)
-    parser.add_argument("--true-size", action="store_true")
-    parser.add_argument("--dtype", nargs="+", choices=get_args(Dtype), default=DTYPES)
-    given = parser.parse_args(arguments)
-    if given.true_size:
-        build(RANDOM_BASE, 0)
+    given = arguments_of(__doc__, arguments, pairs=8, steps=16)
     print(machine())
     print(f"{given.pairs} pairs a shot type, {given.steps} steps, on {device()}", flush=True)
     for dtype in given.dtype:

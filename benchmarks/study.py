@@ -1,21 +1,23 @@
 """A small study for the benchmarks of training and drawing: stills of the embedded world, their captions, a base."""
 
+import argparse
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 import yaml
 
+from benchmarks.random_base import build
 from demo.data import reduce_by_area
 from demo.draw import draw
 from demo.world import caption, make_films, sample_shot, shot_type
 from dreamshot.models import fetch, write_model_record
-from dreamshot.params import SHOT_TYPES, BaseWeights, Profile, load_params
+from dreamshot.params import SHOT_TYPES, BaseWeights, Dtype, Profile, load_params
 from dreamshot.paths import CAPTION_ROWS, CROPS
 from dreamshot.provenance import cpu_facts, cpu_name
 from dreamshot.records import write_shards, write_table
@@ -26,6 +28,19 @@ ROOT = Path(__file__).parents[1]
 SEED = 512
 FINER = 2  # stills are drawn larger and reduced
 RANDOM_BASE = ROOT / ".work/models/sd15-random"
+
+
+def arguments_of(doc: str | None, arguments: Sequence[str] | None, **counts: int) -> argparse.Namespace:
+    """The options of a benchmark that compares two ways: its counts, the size and the precisions; the base is there."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, count in counts.items():
+        parser.add_argument(f"--{name}", type=int, default=count)
+    parser.add_argument("--true-size", action="store_true")
+    parser.add_argument("--dtype", nargs="+", choices=get_args(Dtype), default=["float32", "bfloat16"])
+    given = parser.parse_args(arguments)
+    if given.true_size:
+        build(RANDOM_BASE, 0)
+    return given
 
 
 def machine() -> str:
@@ -39,13 +54,13 @@ def machine() -> str:
 def stills(count: int, side: int) -> Iterator[tuple[dict[str, str], np.ndarray]]:
     """``count`` training and as many test frames of each shot type, with their rows."""
     for split in ("train", "test"):
-        left = dict.fromkeys(SHOT_TYPES, count)
+        left: dict[str, int] = dict.fromkeys(SHOT_TYPES, count)
         for film in make_films(SEED + len(split), 60 * count):
             shot = sample_shot(film, 0, SEED)
             kind = shot_type(shot.distance)
-            if left[kind] == 0:  # type: ignore[index]
+            if left[kind] == 0:
                 continue
-            left[kind] -= 1  # type: ignore[index]
+            left[kind] -= 1
             pixels = reduce_by_area(draw(shot, FINER * side, aspect=1.0).pixels, FINER)
             row = {"frame": frame_id(film.id, pixels.tobytes()), "film": film.id, "shot_type": kind, "split": split}
             yield row | {"caption": caption(shot)}, pixels

@@ -16,10 +16,9 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
-from benchmarks.random_base import build
-from benchmarks.study import RANDOM_BASE, ROOT, machine, study
+from benchmarks.study import RANDOM_BASE, ROOT, arguments_of, machine, study
 from dreamshot.models import device, load_base, model_hash, torch_dtype
 from dreamshot.params import Dtype, Profile, ShotType
 from dreamshot.provenance import threads
@@ -31,7 +30,6 @@ from stages.train.data import Data, Example, cached, read_data, to_tensor
 from stages.tuning import lora
 
 SHOT_TYPE: ShotType = "close"
-DTYPES = ("float32", "bfloat16")
 
 
 class Plain:
@@ -155,14 +153,7 @@ def measure(given: argparse.Namespace, dtype: Dtype) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--true-size", action="store_true")
-    parser.add_argument("--dtype", nargs="+", choices=get_args(Dtype), default=DTYPES)
-    given = parser.parse_args(arguments)
-    if given.true_size:
-        build(RANDOM_BASE, 0)
+    given = arguments_of(__doc__, arguments, steps=20, batch=16)
     print(machine())
     print(f"{given.steps} steps after the first, on {device()}, {threads()} threads", flush=True)
     for dtype in given.dtype:

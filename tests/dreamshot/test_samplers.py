@@ -143,7 +143,7 @@ def test_the_state_is_float32_when_the_unet_is_not(pipeline: Any, name: SamplerN
         return found
 
     made.step = watched
-    made.step.__signature__ = inspect.signature(step)  # type: ignore[attr-defined]
+    made.step.__signature__ = inspect.signature(step)
 
     def half(latents: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
         return latents.to(torch.bfloat16).float() * 0.5

@@ -1,6 +1,5 @@
 """Prior preservation: class pictures are the untouched base's own, drawn once."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +19,10 @@ from stages.train import prior
 from stages.train.data import Data, read_data
 from tests.tiny_models import PICTURE_SIZE
 from tests.tiny_runs import alone, content
-from tests.tiny_study import write_params, write_study
+from tests.tiny_study import write_params
 
 PROMPT = "a picture of a person"
 MANNER = Manner("DPM++ SDE Karras", 2, 3.0, PICTURE_SIZE, slab=2)
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A study with its captions, to be copied."""
-    folder = tmp_path_factory.mktemp("study")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        write_study()
-        yield folder
 
 
 @pytest.fixture

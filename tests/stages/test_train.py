@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from stages.train import __main__ as stage
 from stages.train import checkpoint, loop
 from stages.tuning import weights_hash
 from tests.tiny_runs import content, run_with
-from tests.tiny_study import PARAMS, write_params, write_study
+from tests.tiny_study import PARAMS, write_params
 
 CLOSE = TUNED / "close"
 ROOT = Path(stage.__file__).parents[2]
@@ -32,14 +31,10 @@ HELD_OUT = {"every": 2, "frames": 1, "draws": 1, "pictures": 1}
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A study with its captions and a filled cache, to be copied."""
-    folder = tmp_path_factory.mktemp("study")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        write_study()
-        run_with()
-        yield folder
+def template(template: Path) -> Path:
+    """The study with its cache filled."""
+    run_with()
+    return template
 
 
 WRITTEN = {

@@ -1,6 +1,6 @@
 """The training examples and their cache: each caption with its picture, encoded once, whatever the run."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,17 +19,7 @@ from stages.train import data as subject
 from stages.train.data import Cache, Data, cache_folder, cached, latents_file, read_data, text_file, to_tensor
 from tests.tiny_models import base_pipeline
 from tests.tiny_runs import alone, content
-from tests.tiny_study import caption_of, pixels_of, write_params, write_study
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A study with its captions, to be copied."""
-    folder = tmp_path_factory.mktemp("study")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        write_study()
-        yield folder
+from tests.tiny_study import caption_of, pixels_of, write_params
 
 
 @pytest.fixture

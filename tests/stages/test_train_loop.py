@@ -5,7 +5,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from stages.train import __main__ as stage
 from stages.train import loop
 from tests.tiny_models import base_pipeline
 from tests.tiny_runs import alone, run_with
-from tests.tiny_study import write_params, write_study
+from tests.tiny_study import write_params
 
 ROOT = Path(stage.__file__).parents[2]
 PRIOR = {"weight": 0.25, "pictures": 3, "prompt": "a picture of a person"}
@@ -30,14 +30,10 @@ TEXT_ENCODER = {"train": True, "learning_rate": 0.002}
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A study with its captions and a filled cache, to be copied."""
-    folder = tmp_path_factory.mktemp("study")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        write_study()
-        run_with()
-        yield folder
+def template(template: Path) -> Path:
+    """The study with its cache filled."""
+    run_with()
+    return template
 
 
 def changed(run: loop.Run, **values: Any) -> loop.Run:

@@ -1,6 +1,5 @@
 """What is looked at while it trains: a loss at fixed noise, pictures, the files for `dvc plots`, the model card."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from stages.train.card import card
 from stages.tuning import tuner, weights_hash
 from tests.tiny_models import PICTURE_SIZE, base_pipeline
 from tests.tiny_runs import run_of, run_with
-from tests.tiny_study import PARAMS, write_params, write_study
+from tests.tiny_study import PARAMS, write_params
 
 CLOSE = TUNED / "close"
 MANNER = Manner("DPM++ SDE Karras", 2, 3.0, PICTURE_SIZE, slab=2)
@@ -30,14 +29,10 @@ BASE = {"source": "tiny/base", "revision": "", "licence": "mit"}
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A study with its captions and a filled cache, to be copied."""
-    folder = tmp_path_factory.mktemp("study")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        write_study()
-        run_with()
-        yield folder
+def template(template: Path) -> Path:
+    """The study with its cache filled."""
+    run_with()
+    return template
 
 
 def looking(**values: int) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """What was learnt, written and read again: its scaling, its names, its strengths, to the formula and to the bit."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from stages.diffusion import cast, encode_prompts
 from stages.tuning import Tuning, full, inversion, lora, tuner
 from tests.tiny_models import base_pipeline
 from tests.tiny_runs import content
-from tests.tiny_study import write_params, write_study
+from tests.tiny_study import write_params
 
 TEXT_ENCODER = {"train": True, "learning_rate": 0.01}
 TRANSFORMER = ["to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out"]
@@ -28,16 +28,6 @@ TWICE = "a close_shot of a man in a close_shot"
 KOHYA = "dreamshot_close.safetensors"
 STRENGTHS = [0.0, 0.3, 1.0, 1.7]
 METHODS: list[Method] = ["lora", "dreambooth", "textual_inversion"]
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A study, to be copied."""
-    folder = tmp_path_factory.mktemp("study")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        write_study()
-        yield folder
 
 
 def settings(**train: Any) -> Train:
